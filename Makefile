@@ -1,0 +1,63 @@
+# Every target does its own set-up: Python 3.11 or newer and make are all it takes. uv is used where it is installed.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?=
+UV := $(shell command -v uv 2>/dev/null)
+
+ifdef UV
+INSTALL := $(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt
+else
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types contract format check clean
+
+help: ## what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## enrich and score the example leads against a local sandbox
+	@$(BIN)/buena-pipeline demo
+
+test: $(VENV)/.dev ## every test, with branch coverage
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev ## ruff: rules and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev ## mypy, strict
+	$(BIN)/mypy
+
+contract: $(VENV)/.dev ## imports point down the layers only
+	$(BIN)/lint-imports
+
+check: test lint types contract ## all that CI runs
+
+format: $(VENV)/.dev ## mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the environment and all caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+ifdef UV
+	$(UV) venv --quiet --python $(PYTHON) $(VENV)
+else
+	$(PYTHON) -m venv $(VENV)
+endif
+
+$(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) ..."
+	$(INSTALL) --editable ".[sandbox,cli]"
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) ..."
+	$(INSTALL) --editable ".[dev]"
+	@touch $@ $(VENV)/.demo

@@ -1,0 +1,52 @@
+"""Paid lead enrichment for dataframe workflows: leads in, scored columns out, nobody paid for twice.
+
+import polars as pl
+from buena_pipeline import enrich_frame, plan_frame, score_frame
+
+leads = pl.read_csv("leads.csv")
+print(plan_frame(leads))
+scored = leads.pipe(enrich_frame, max_credits=500).pipe(score_frame)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from buena_pipeline.client import BuenaClient
+from buena_pipeline.enrich import Enricher
+from buena_pipeline.errors import BuenaError
+from buena_pipeline.frames import enrich_frame, plan_frame
+from buena_pipeline.result import EnrichmentPlan, EnrichmentProgress, EnrichmentReport, EnrichmentResult
+from buena_pipeline.score import ScoringModel, score_frame
+from buena_pipeline.settings import EnrichmentOptions
+from buena_pipeline.store import EnrichmentStore
+
+if TYPE_CHECKING:
+    from buena_pipeline.sandbox import Sandbox
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BuenaClient",
+    "BuenaError",
+    "Enricher",
+    "EnrichmentOptions",
+    "EnrichmentPlan",
+    "EnrichmentProgress",
+    "EnrichmentReport",
+    "EnrichmentResult",
+    "EnrichmentStore",
+    "Sandbox",
+    "ScoringModel",
+    "enrich_frame",
+    "plan_frame",
+    "score_frame",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Sandbox":  # needs an extra, and nobody in production needs it
+        from buena_pipeline.sandbox import Sandbox
+
+        return Sandbox
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,94 @@
+"""What an answer says about who somebody is: more keys of a person, and two people who turn out to be one.
+
+Pure functions of frames; the store keeps what they say.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from buena_pipeline.normalize import email_key, is_role_mailbox, linkedin_slug
+from buena_pipeline.schema import KEY_KIND
+
+ALIAS_KEYS = pl.Schema({"person_id": pl.String(), "kind": KEY_KIND, "value": pl.String()})
+
+
+def answer_keys(records: pl.DataFrame) -> pl.DataFrame:
+    """The keys that answers confirm: LinkedIn profile, e-mail address, alternative addresses.
+
+    Role mailboxes are left out: ``sales@`` is in the answers of many.
+
+    Args:
+        records: ``person_id`` with the columns of ``schema.RECORD``.
+
+    Returns:
+        ``person_id``, ``kind`` and ``value``, each pair once, in the order of the records.
+
+    Example:
+        >>> answer_keys(pl.DataFrame({
+        ...     "person_id": ["p1"], "linkedin_url": ["https://linkedin.com/in/Jane-Doe/"],
+        ...     "email": ["Jane@acme.example"], "alternative_emails": [["sales@acme.example"]],
+        ... })).rows()
+        [('p1', 'linkedin', 'jane-doe'), ('p1', 'email', 'jane@acme.example')]
+
+    Rests on ``EnrichedData``: ``email``, ``alternativeEmails`` and ``linkedinUrl``.
+    """
+    linkedin = records.select(
+        "person_id", pl.lit("linkedin").alias("kind"), linkedin_slug(pl.col("linkedin_url")).alias("value")
+    )
+    addresses = pl.concat(
+        [
+            records.select("person_id", pl.col("email").alias("address")),
+            records.select("person_id", pl.col("alternative_emails").alias("address")).explode("address"),
+        ]
+    )
+    email = addresses.filter(~is_role_mailbox(pl.col("address")).fill_null(value=True)).select(
+        "person_id", pl.lit("email").alias("kind"), email_key(pl.col("address")).alias("value")
+    )
+    return pl.concat([linkedin, email]).drop_nulls("value").unique(maintain_order=True).cast(ALIAS_KEYS)
+
+
+def link_people(shared: pl.DataFrame) -> pl.DataFrame:
+    """Who is the same person, among people that share a key.
+
+    Two people are one unless both have LinkedIn profiles and none in common. The one known longest gives
+    the id, so that ids in older tables stay true.
+
+    Args:
+        shared: ``key``, ``person_id``, ``known_since`` and ``profiles`` (list), one row per key and person.
+            A handful of rows: only keys that one commit brought and that somebody else has, too.
+
+    Returns:
+        ``person_id`` and ``same_as`` of everybody who is no longer their own person.
+
+    Example:
+        >>> from datetime import date
+        >>> link_people(pl.DataFrame({
+        ...     "key": ["k", "k"], "person_id": ["new", "old"],
+        ...     "known_since": [date(2026, 2, 1), date(2026, 1, 1)], "profiles": [["a"], []],
+        ... }, schema_overrides={"profiles": pl.List(pl.String)})).rows()
+        [('new', 'old')]
+    """
+    seniority = shared.sort("known_since", "person_id").unique("person_id", maintain_order=True)
+    rank = {person: number for number, person in enumerate(seniority["person_id"])}
+    profiles = dict(zip(seniority["person_id"], map(set, seniority["profiles"]), strict=True))
+    parent = {person: person for person in rank}
+
+    def root(person: str) -> str:
+        while parent[person] != person:
+            person = parent[person]
+        return person
+
+    by_key = shared.sort("key", "known_since", "person_id").group_by("key", maintain_order=True)
+    for people in by_key.agg("person_id")["person_id"]:
+        # a key between two profiles says nothing about either, so it links nobody
+        known = [profiles[root(person)] for person in people if profiles[root(person)]]
+        if known and not set.intersection(*known):
+            continue
+        for person in people:
+            elder, younger = sorted((root(people[0]), root(person)), key=rank.__getitem__)
+            if elder != younger:
+                parent[younger] = elder
+                profiles[elder] |= profiles[younger]
+    links = [(person, root(person)) for person in rank if root(person) != person]
+    return pl.DataFrame(links, schema={"person_id": pl.String, "same_as": pl.String}, orient="row")

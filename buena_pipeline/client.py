@@ -1,0 +1,232 @@
+"""The vendor's API over HTTP: one request in, one verdict out, with retries. The only module that sends.
+
+What an answer means is decided in ``wire``, when to try again in ``backoff``; here is only the doing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final
+
+import httpx
+import stamina
+
+from buena_pipeline.backoff import Patience
+from buena_pipeline.errors import AuthenticationError, SettingsError, UnreachableError, VendorError
+from buena_pipeline.settings import EnrichmentOptions, resolve_api_key, resolve_base_url
+from buena_pipeline.wire import (
+    Halt,
+    Lead,
+    RateLimited,
+    ServerFault,
+    Unknown,
+    Unreachable,
+    Verdict,
+    encode_request,
+    interpret,
+)
+
+# A request that fails in one of these ways has not left: it can be sent again.
+_NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What ``GET /health`` says: the API's state and version, and what the key may do."""
+
+    status: str
+    version: str
+    permissions: tuple[str, ...]
+
+    @property
+    def may_enrich(self) -> bool:
+        """Whether the key has the permission that enrichment needs."""
+        return bool({"leads:enrich", "*"} & set(self.permissions))
+
+
+class _TryAgain(Exception):  # noqa: N818 - a signal to the retry loop, not an error
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(type(verdict).__name__)
+        self.verdict = verdict
+
+
+class BuenaClient:
+    """The vendor's API, over one pool of kept-alive connections and a bounded pool of threads.
+
+    Synchronous, so that it works inside Jupyter's running event loop. Thread-safe. Close it, or use it as
+    a context manager.
+
+    Args:
+        api_key: default ``BUENA_API_KEY``; never shown in a repr, a log or an error.
+        base_url: default ``BUENA_BASE_URL``, else the vendor's production API.
+        transport: an ``httpx`` transport to send through, such as a proxy of your own.
+        concurrency: requests in flight at most.
+        timeout: seconds to wait for an answer; after it the outcome of a request is unknown.
+        attempts: failures in a row (5xx, no connection) after which a request is given up.
+        backoff: seconds to wait after the first failure; doubles with each, with jitter, up to 10.
+
+    Raises:
+        SettingsError: if there is no API key, or a setting is malformed.
+
+    Example:
+        >>> BuenaClient(api_key="bna_secret", base_url="https://staging-api.buena.ai/api/v2")
+        BuenaClient(base_url='https://staging-api.buena.ai/api/v2', concurrency=8)
+
+    Rests on ``POST /enrich`` and ``GET /health``; the key goes into the header ``x-api-key``.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        transport: httpx.BaseTransport | None = None,
+        *,
+        concurrency: int = 8,
+        timeout: float = 60.0,
+        attempts: int = 3,
+        backoff: float = 0.5,
+    ) -> None:
+        if concurrency < 1 or attempts < 1 or timeout <= 0 or backoff < 0:
+            raise SettingsError(
+                "BuenaClient takes concurrency and attempts from 1 on, and a timeout above 0."
+            )
+        self.base_url = resolve_base_url(base_url)
+        self.concurrency = concurrency
+        self._attempts = attempts
+        self._backoff = backoff
+        self._http = httpx.Client(
+            base_url=self.base_url,
+            headers={"x-api-key": resolve_api_key(api_key), "accept": "application/json"},
+            transport=transport,
+            timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
+            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+        )
+        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="buena")
+
+    def __repr__(self) -> str:
+        return f"BuenaClient(base_url={self.base_url!r}, concurrency={self.concurrency})"
+
+    def __enter__(self) -> BuenaClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Waits for the requests in flight, then closes the connections."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._http.close()
+
+    def submit(
+        self, leads: Sequence[Lead], options: EnrichmentOptions, *, max_wait: float = 300.0
+    ) -> Future[Verdict]:
+        """Like ``enrich``, on a thread of the client's own; returns at once."""
+        return self._threads.submit(self.enrich, leads, options, max_wait=max_wait)
+
+    def enrich(
+        self, leads: Sequence[Lead], options: EnrichmentOptions, *, max_wait: float = 300.0
+    ) -> Verdict:
+        """Sends one request, again where that is harmless, and says what came of it.
+
+        Server faults and refused connections are tried again with growing waits, rate limits after the
+        wait they ask for. A request whose answer got lost is never sent again.
+
+        Args:
+            leads: 1 to 50 leads in our names (``schema.LEAD_FIELDS``).
+            options: the blocks to ask for.
+            max_wait: seconds of rate-limit waits to bear, added up.
+
+        Returns:
+            One of the verdicts of ``wire``. What the network does is a verdict, never an exception.
+
+        Raises:
+            ValueError: for no leads or more than 50.
+        """
+        body = encode_request(leads, options)
+        patience = Patience(self._attempts, max_wait)
+
+        def bears(error: Exception) -> bool | float:
+            return isinstance(error, _TryAgain) and patience.bears(error.verdict)
+
+        try:
+            for attempt in stamina.retry_context(
+                on=bears,
+                attempts=None,
+                timeout=None,
+                wait_initial=self._backoff,
+                wait_max=10.0,
+                wait_jitter=self._backoff,
+            ):
+                with attempt:
+                    return self._try(body)
+        except _TryAgain as last:
+            return last.verdict
+        raise AssertionError  # pragma: no cover - retry_context returns or raises
+
+    def health(self) -> Health:
+        """Whether the API is up, the key is known, and what it may do.
+
+        Raises:
+            UnreachableError: if nobody answers.
+            AuthenticationError: if the key is not known.
+            VendorError: if the answer is none of the vendor's.
+
+        Rests on ``GET /health``; costs nothing.
+        """
+        try:
+            response = self._http.get("health")
+        except httpx.HTTPError as error:
+            raise UnreachableError(
+                f"Nobody answers at {self.base_url} ({type(error).__name__}): "
+                "check BUENA_BASE_URL, your network and your proxy. Nothing was sent."
+            ) from None
+        if response.status_code == 401:
+            raise AuthenticationError(
+                f"The API at {self.base_url} does not know the key (401): check BUENA_API_KEY; "
+                "keys expire and can be deactivated in the vendor's settings."
+            )
+        try:
+            answer: dict[str, Any] = dict(response.raise_for_status().json())
+        except (httpx.HTTPStatusError, ValueError, TypeError):
+            raise VendorError(
+                f"{self.base_url}/health answered {response.status_code} with something that is not the "
+                "vendor's health report: is the base URL right (BUENA_BASE_URL)?"
+            ) from None
+        key = answer.get("apiKey")
+        permissions = key.get("permissions") if isinstance(key, dict) else None
+        return Health(
+            status=str(answer.get("status", "unknown")),
+            version=str(answer.get("version", "unknown")),
+            permissions=tuple(str(name) for name in permissions) if isinstance(permissions, list) else (),
+        )
+
+    def _try(self, body: bytes) -> Verdict:
+        """Sends once; raises what may be worth another try."""
+        verdict = self._send(body)
+        if isinstance(verdict, ServerFault | Unreachable | RateLimited):
+            raise _TryAgain(verdict)
+        return verdict
+
+    def _send(self, body: bytes) -> Verdict:
+        """Sends once; whatever the network does becomes a verdict."""
+        try:
+            response = self._http.post("enrich", content=body, headers={"content-type": "application/json"})
+        except _NOT_SENT as error:
+            return Unreachable(f"no connection to {self.base_url} ({type(error).__name__})")
+        except httpx.TimeoutException:
+            return Unknown("the vendor's answer did not come in time")
+        except httpx.DecodingError:
+            return Unknown("the vendor's answer could not be unpacked")
+        except httpx.TransportError as error:
+            return Unknown(f"the connection broke before the answer was complete ({type(error).__name__})")
+        except httpx.HTTPError as error:
+            return Halt(
+                VendorError(f"The request could not be made ({type(error).__name__}); nothing was charged.")
+            )
+        return interpret(response.status_code, response.headers, response.content, now=datetime.now(UTC))

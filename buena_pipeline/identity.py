@@ -1,0 +1,154 @@
+"""Who each row of a table is: a table enters, what can be sent and the keys that identify leave, row by row.
+
+Which rows are the same person is the business of ``people``. Nothing here reads more than the columns that
+it is given, and no row is dropped, added or moved.
+"""
+
+from __future__ import annotations
+
+from typing import overload
+
+import polars as pl
+
+from buena_pipeline.columns import LeadColumns, require_columns
+from buena_pipeline.errors import ColumnError
+from buena_pipeline.normalize.email import MAX_ADDRESSES, email_addresses, is_role_mailbox, mailbox_of
+from buena_pipeline.normalize.linkedin import profile, slug_of, url_of
+from buena_pipeline.normalize.names import company_key, person_name_key, split_full_name
+from buena_pipeline.normalize.text import clean_text
+from buena_pipeline.schema import LEAD_FIELDS
+
+SEPARATOR = "\x1f"
+"""Between the parts of a key that has two; no part can hold it."""
+
+
+@overload
+def identify(frame: pl.DataFrame, columns: LeadColumns) -> pl.DataFrame: ...
+@overload
+def identify(frame: pl.LazyFrame, columns: LeadColumns) -> pl.LazyFrame: ...
+def identify(frame: pl.DataFrame | pl.LazyFrame, columns: LeadColumns) -> pl.DataFrame | pl.LazyFrame:
+    r"""Say of every row who it is: what could be sent about it, and the keys by which it can be recognised.
+
+    Args:
+        frame: any table. A ``LazyFrame`` stays lazy, but its e-mail columns are read once beforehand.
+        columns: which of its columns say what, see ``find_columns``.
+
+    Returns:
+        The same kind of frame with as many rows in the same order, all columns String and null where nothing
+        is known:
+
+        - ``email``, ``linkedin_url``, ``first_name``, ``last_name``, ``company``: what could be sent. The
+          e-mail is the first usable address of all e-mail columns, in their order.
+        - ``key_linkedin``: the slug of the profile.
+        - ``key_email_0``, ``key_email_1`` ...: mailboxes, one for each e-mail column in their order, then the
+          further addresses of columns that hold several in one cell (at most five count). A role mailbox
+          such as ``info@`` is among them only where the row has no name.
+        - ``key_mailbox_0`` ...: in step with these, role mailboxes together with the name of the row.
+        - ``key_name``: name and company, where first name, last name and company are all there.
+
+    Raises:
+        ColumnError: if a column is missing, nested or binary, or no column is given.
+
+    Example:
+        >>> leads = pl.DataFrame({"Mail": ["J.Doe+x@gmail.com", "info@x.com"], "Name": ["Jane Doe", "Jo"]})
+        >>> rows = identify(leads, LeadColumns(email=("Mail",), full_name="Name"))
+        >>> rows.select("email", "key_email_0").to_dict(as_series=False)
+        {'email': ['j.doe+x@gmail.com', 'info@x.com'], 'key_email_0': ['jdoe@gmail.com', None]}
+        >>> rows["key_mailbox_0"].to_list()
+        [None, 'info@x.com\x1fjo']
+
+    Rests on ``LeadInput`` of ``POST /enrich``: e-mail, or LinkedIn URL, or first and last name and company.
+    """
+    lazy = frame.lazy()
+    require_columns(lazy.collect_schema(), columns)
+    if not columns.names:
+        raise ColumnError("No column is given that could say who the leads are; see find_columns().")
+    addresses = _address_columns(lazy, columns.email)
+    rows = _names(_addresses(lazy, columns, addresses), columns)
+    identified = _keys(rows, len(addresses))
+    return identified.collect(engine="in-memory") if isinstance(frame, pl.DataFrame) else identified
+
+
+def _address_columns(lazy: pl.LazyFrame, emails: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
+    """The addresses to look at, as e-mail column and place in the cell: first places first."""
+    if not emails:
+        return ()
+    at_signs = [pl.col(name).cast(pl.String).str.count_matches("@", literal=True).max() for name in emails]
+    most = lazy.select(**{str(nth): count for nth, count in enumerate(at_signs)}).collect().row(0)
+    further = [
+        (nth, place) for nth, count in enumerate(most) for place in range(1, min(count or 0, MAX_ADDRESSES))
+    ]
+    return (*((nth, 0) for nth in range(len(emails))), *further)
+
+
+def _addresses(
+    lazy: pl.LazyFrame, columns: LeadColumns, addresses: tuple[tuple[int, int], ...]
+) -> pl.LazyFrame:
+    """What is written, column by column: ``address_*``, ``profile`` and the names, cleaned."""
+    cells = [
+        email_addresses(
+            pl.col(name), most=1 + max(place for column, place in addresses if column == nth)
+        ).alias(f"cell_{nth}")
+        for nth, name in enumerate(columns.email)
+    ]
+    texts = [
+        (clean_text(pl.col(name)) if name else pl.lit(None, pl.String)).alias(field)
+        for field, name in (
+            ("first_name", columns.first_name),
+            ("last_name", columns.last_name),
+            ("full_name", columns.full_name),
+            ("company", columns.company),
+        )
+    ]
+    written = profile(pl.col(columns.linkedin_url)) if columns.linkedin_url else pl.lit(None, pl.String)
+    return lazy.select(*cells, *texts, written.alias("profile")).with_columns(
+        pl.col(f"cell_{nth}").struct.field(f"address_{place}").alias(f"address_{number}")
+        for number, (nth, place) in enumerate(addresses)
+    )
+
+
+def _names(rows: pl.LazyFrame, columns: LeadColumns) -> pl.LazyFrame:
+    """Rows with first and last name from the full name where both are missing."""
+    if columns.full_name is None:
+        return rows
+    unnamed = pl.col("first_name").is_null() & pl.col("last_name").is_null()
+    rows = rows.with_columns(parts=split_full_name(pl.when(unnamed).then(pl.col("full_name"))))
+    return rows.with_columns(
+        pl.coalesce(field, pl.col("parts").struct.field(part))
+        for field, part in (("first_name", "first"), ("last_name", "last"))
+    )
+
+
+def _keys(rows: pl.LazyFrame, addresses: int) -> pl.LazyFrame:
+    """The identified rows: what could be sent, then the keys."""
+    rows = rows.with_columns(
+        slug_of(pl.col("profile")).alias("slug"),
+        company_key(pl.col("company")).alias("company_key"),
+        person_name_key(pl.col("first_name"), pl.col("last_name")).alias("name_key"),
+        *(mailbox_of(pl.col(f"address_{nth}")).alias(f"mailbox_{nth}") for nth in range(addresses)),
+    ).with_columns(
+        (pl.col("name_key").is_not_null() & is_role_mailbox(pl.col(f"mailbox_{nth}"))).alias(f"shared_{nth}")
+        for nth in range(addresses)
+    )
+    email = (
+        pl.coalesce(f"address_{nth}" for nth in range(addresses)) if addresses else pl.lit(None, pl.String)
+    )
+    sent = {"email": email, "linkedin_url": url_of(pl.col("profile"), pl.col("slug"))}
+    whole_name = pl.col("first_name").is_not_null() & pl.col("last_name").is_not_null()
+    return rows.select(
+        *(sent.get(field, pl.col(field)).alias(field) for field in LEAD_FIELDS),
+        pl.col("slug").alias("key_linkedin"),
+        *(
+            pl.when(~pl.col(f"shared_{nth}")).then(pl.col(f"mailbox_{nth}")).alias(f"key_email_{nth}")
+            for nth in range(addresses)
+        ),
+        *(
+            pl.when(pl.col(f"shared_{nth}"))
+            .then(pl.concat_str(f"mailbox_{nth}", "name_key", separator=SEPARATOR))
+            .alias(f"key_mailbox_{nth}")
+            for nth in range(addresses)
+        ),
+        pl.when(whole_name & pl.col("name_key").str.contains(" ", literal=True))
+        .then(pl.concat_str("name_key", "company_key", separator=SEPARATOR))
+        .alias("key_name"),
+    )

@@ -1,0 +1,188 @@
+"""E-mail addresses: which ones a cell holds, which mailbox each of them is, and whose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import idna
+import polars as pl
+
+from buena_pipeline.normalize.text import each_distinct, if_present, not_ascii, output_name, staged, where
+
+MAX_ADDRESSES: Final = 5
+"""How many addresses of one cell identify; a cell with more is a distribution list, not a person."""
+
+_LONGEST = 254  # bytes; RFC 5321 leaves room for no more
+_DOMAIN = r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z](?:[a-z0-9-]*[a-z0-9])"
+_PLAIN = rf"^[a-z0-9_][a-z0-9._%+'-]*@{_DOMAIN}$"
+_GOOGLE = r"@g(?:oogle)?mail\.com$"
+_NEVER = r"\s@<>()\[\],;:|\\\x22\x00-\x1f\x7f"
+_POSSIBLE = rf"^[^.{_NEVER}][^{_NEVER}]*@[^{_NEVER}]+\.[^{_NEVER}]+$"
+_AROUND = " \t\"'`´‘’“”«»:/\\*"
+
+# Addresses of a function, or of nobody at all: they do not say which person reads them.
+_ROLES = (
+    "abuse|accounting|accounts|admin|administration|administrator|anfrage|bewerbung|billing|booking|bookings"
+    "|buchhaltung|career|careers|commercial|compta|contact|contacto|customercare|customerservice|datenschutz|dev"
+    "|do-not-reply|donotreply|einkauf|email|empfang|enquiries|enquiry|events|feedback|finance|frontdesk|general"
+    "|hallo|hello|help|helpdesk|hi|hola|hostmaster|hr|info|information|inquiries|inquiry|invoice|invoices|it|jobs"
+    "|kontakt|legal|mail|mailbox|marketing|media|na|news|newsletter|nobody|noemail|nomail|none|noreply|no-reply"
+    "|office|online|order|orders|partner|partners|payroll|post|postmaster|pr|press|presse|privacy|procurement"
+    "|purchasing|reception|recruiting|recruitment|rh|root|sales|security|sekretariat|service|shop|spam|support|team"
+    "|tech|test|unknown|unsubscribe|ventas|vertrieb|verwaltung|web|webmaster|welcome|zentrale"
+)
+_ROLE_MAILBOX = rf"^(?:{_ROLES})(?:[._-](?:[a-z]{{2}}|emea|apac|latam|team)|\d{{1,3}})?(?:\+[^@]*)?@"
+
+
+def email_addresses(expr: pl.Expr, *, most: int = MAX_ADDRESSES) -> pl.Expr:
+    """The usable e-mail addresses of each cell, in the order in which they are written there.
+
+    Args:
+        expr: one column: an address, a display form such as ``Jane Doe <jane@x.com>``, a ``mailto:`` link, or
+            several of these with commas, semicolons, white space or line breaks between them.
+        most: how many addresses of a cell to look for; at least 1.
+
+    Returns:
+        Struct, as long as the input, with the String fields ``address_0`` to ``address_{most - 1}``: lower
+        case, nothing invisible, the domain in its ASCII form; plus tag and dots as they were, so that mail
+        arrives. Null where a cell has fewer addresses, or where no such address can exist.
+
+    Example:
+        >>> cells = pl.DataFrame({"mail": ["Jane <Jane+x@Bücher.example>; j@x.com", "jane doe@x.com", "n/a"]})
+        >>> cells.select(email_addresses(pl.col("mail"), most=2)).unnest("mail").to_dict(as_series=False)
+        {'address_0': ['jane+x@xn--bcher-kva.example', None, None], 'address_1': ['j@x.com', None, None]}
+    """
+    names = [f"address_{nth}" for nth in range(most)]
+    addresses = pl.Struct(dict.fromkeys(names, pl.String))
+    text, plain, rest = pl.field("text"), pl.field("plain"), pl.field("rest")
+    cell = pl.struct(text=expr.cast(pl.String).str.to_lowercase())
+    cell = cell.struct.with_fields(plain=text.str.contains(_PLAIN) & (text.str.len_bytes() <= _LONGEST))
+    cell = cell.struct.with_fields(
+        rest=if_present(pl.when(~plain).then(text), lambda some: _written(some, names), addresses)
+    )
+    found = {name: rest.struct.field(name) for name in names}
+    found["address_0"] = pl.when(plain).then(text).otherwise(found["address_0"])
+    cell = cell.struct.with_fields(**found)
+    return pl.struct(cell.struct.field(names)).alias(output_name(expr))
+
+
+def email_address(expr: pl.Expr) -> pl.Expr:
+    """The first usable e-mail address of each cell, as mail can be sent to it.
+
+    Args:
+        expr: one column, see ``email_addresses``.
+
+    Returns:
+        String, as long as the input, null where there is no usable address.
+
+    Example:
+        >>> cells = pl.DataFrame({"mail": ["mailto:Jane.Doe+x@GMail.com?subject=Hi", "jane@localhost"]})
+        >>> cells.select(email_address(pl.col("mail"))).to_series().to_list()
+        ['jane.doe+x@gmail.com', None]
+    """
+    names = [f"address_{nth}" for nth in range(MAX_ADDRESSES)]
+    first = email_addresses(expr).struct.with_fields(first=pl.coalesce([pl.field(name) for name in names]))
+    return first.struct.field("first").alias(output_name(expr))
+
+
+def email_key(expr: pl.Expr) -> pl.Expr:
+    """The mailbox behind the first usable e-mail address of each cell: equal for all its spellings.
+
+    Args:
+        expr: one column, see ``email_addresses``.
+
+    Returns:
+        String, as long as the input: the address without its plus tag, and for gmail.com and googlemail.com
+        without dots, at gmail.com. Null where there is no usable address. The key of a key is the key.
+
+    Example:
+        >>> cells = pl.DataFrame({"mail": ["J.Doe+crm@googlemail.com", "J.Doe+crm@X.com", "-"]})
+        >>> cells.select(email_key(pl.col("mail"))).to_series().to_list()
+        ['jdoe@gmail.com', 'j.doe@x.com', None]
+    """
+    return mailbox_of(email_address(expr))
+
+
+def mailbox_of(address: pl.Expr) -> pl.Expr:
+    """The mailbox that an address, as ``email_addresses`` gives it, is delivered to; String."""
+    return where(address.str.contains(rf"\+|{_GOOGLE}"), address, _normal_mailbox)
+
+
+def is_role_mailbox(expr: pl.Expr) -> pl.Expr:
+    """Whether an address is read by whoever does a job (``info@``, ``sales.de@``), not by one person.
+
+    Args:
+        expr: addresses as ``email_address`` or ``email_key`` give them.
+
+    Returns:
+        Boolean, as long as the input, null where the address is.
+
+    Example:
+        >>> cells = pl.DataFrame({"mail": ["info@x.com", "sales-uk@x.com", "ines.fowler@x.com"]})
+        >>> cells.select(is_role_mailbox(pl.col("mail"))).to_series().to_list()
+        [True, True, False]
+    """
+    return expr.str.contains(_ROLE_MAILBOX)
+
+
+def _normal_mailbox(address: pl.Expr) -> pl.Expr:
+    """Addresses without plus tag and, at Google's mail with its two domains, without dots."""
+    return staged(
+        address.str.replace(r"^([^@+]+)\+[^@]*@", "${1}@"),
+        lambda text: where(
+            text.str.contains(_GOOGLE),
+            text,
+            lambda some: some.str.replace("@.*$", "").str.replace_all(".", "", literal=True) + "@gmail.com",
+        ),
+    )
+
+
+def _written(text: pl.Expr, names: Sequence[str]) -> pl.Expr:
+    """The distinct addresses in lower-case cells that are not simply one address: Struct with these fields."""
+    parts = staged(
+        where(not_ascii(text), text, _compatible),
+        # A mailto link has a query behind its address
+        lambda cell: cell.str.replace_all("mailto:", "", literal=True),
+        lambda cell: cell.str.replace_all(r"(@[^\s<>;,?]*)\?[^\s<>;,]*", "$1"),
+        # What stands before <...> is a display name, even where it looks like an address
+        lambda cell: cell.str.replace_all(r"[^;,\r\n<>]*<([^<>]*)>", ";$1;"),
+        # Behind an address and a space comes the next one or a remark; a space before it is a mistake
+        lambda cell: cell.str.replace_all(r"(@[^\s;,|]+)\s+", "$1;"),
+        lambda cell: cell.str.replace_all(r"[,|<>()\[\]\r\n\t]", ";"),
+    ).str.split(";")
+    part = pl.element().str.strip_chars(_AROUND).str.strip_chars_end(_AROUND + ".")
+    possible = parts.list.eval(part.filter(part.str.contains(_POSSIBLE))).list.unique(maintain_order=True)
+    nth = {name: pl.field("possible").list.get(place, null_on_oob=True) for place, name in enumerate(names)}
+    scope = pl.struct(possible=possible).struct.with_fields(
+        **{name: _deliverable(nth[name]) for name in names}
+    )
+    return pl.struct(scope.struct.field(list(names)))
+
+
+def _compatible(text: pl.Expr) -> pl.Expr:
+    """Text in compatibility form (no full-width letters), nothing invisible, lower case."""
+    return text.str.normalize("NFKC").str.replace_all(r"\p{Cf}", "").str.to_lowercase()
+
+
+def _deliverable(address: pl.Expr) -> pl.Expr:
+    """Possible addresses with their domain in ASCII; null where such a domain or address cannot exist."""
+    usable = rf"^.+@{_DOMAIN}$"
+    return staged(
+        address,
+        lambda text: where(not_ascii(text.str.replace("^[^@]*@", "")), text, _with_ascii_domain),
+        lambda text: pl.when(text.str.contains(usable) & (text.str.len_bytes() <= _LONGEST)).then(text),
+    )
+
+
+def _with_ascii_domain(address: pl.Expr) -> pl.Expr:
+    """Addresses with their international domain in its ASCII form; null where it has none."""
+    return address.str.replace("@.*$", "@") + each_distinct(address.str.replace("^[^@]*@", ""), _ascii_domain)
+
+
+def _ascii_domain(domain: str) -> str | None:
+    """An international domain in its ASCII form, None if it has none."""
+    try:
+        return idna.encode(domain, uts46=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError):
+        return None

@@ -1,0 +1,153 @@
+"""Names of people and companies: when two of them are meant to be the same."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from buena_pipeline.normalize.text import clean_text, not_ascii, staged, where
+
+# Letters that do not decompose into a base letter and an accent
+_LETTERS: Final = dict(
+    zip("ßæœþøłđðħıς", ("ss", "ae", "oe", "th", "o", "l", "d", "d", "h", "i", "σ"), strict=True)
+)
+# Accents of Latin, Greek and Cyrillic; the marks of other scripts are letters in all but name
+_ACCENTS = r"[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f\p{Cf}]"
+_JOINING = r"[.'’‘`´ʼ]"
+
+_NOT_WORDS = "[^a-z0-9 ]|  |^ | $"
+
+_TITLES = r"^(?:(?:dr|prof|mr|mrs|ms|mx) )+"
+_DEGREES = r"(?: (?:phd|mba))+$"
+
+# As they read without dots and with other punctuation as spaces: "S.A." is "sa", "A/S" is "a s"
+_LEGAL_FORMS = (
+    "inc|incorporated|llc|llp|lllp|lp|ltd|limited|plc|corp|corporation|company|co|cos|pllc|pc|pbc"
+    "|gmbh|ggmbh|mbh|gesmbh|ag|kg|kgaa|cokg|ohg|gbr|ug|haftungsbeschrankt|ek|ev|eg|se|vof|bv|b v|bvba|nv|n v"
+    "|cv|sa|s a|sas|sasu|sarl|eurl|snc|spa|srl|srls|sl|slu|lda|ltda|sa de cv|sapi de cv|s de rl de cv"
+    "|oy|oyj|ab|as|a s|asa|aps|ivs|hf|ehf|ou|uab|sia|sp z oo|sp z o o|sp k|sro|s r o|spol s r o|kft|zrt|nyrt"
+    "|doo|d o o|dd|ad|ood|eood|pty|pte|pvt|private limited|proprietary limited|sdn bhd|bhd|tbk|kk|gk|jsc|pjsc"
+)
+_AT_THE_END = rf"(?: (?:{_LEGAL_FORMS}))+$"
+
+# What people without a company write; strangers share it, so it tells nobody apart
+_NO_COMPANY: Final = (
+    *(
+        "self employed",
+        "selfemployed",
+        "self",
+        "freelance",
+        "freelancer",
+        "independent",
+        "independent consultant",
+    ),
+    *("consultant", "unemployed", "retired", "student", "private", "privat", "confidential", "various"),
+    *("stealth", "stealth startup", "stealth mode", "stealth mode startup"),
+)
+
+
+def person_name_key(first: pl.Expr, last: pl.Expr) -> pl.Expr:
+    """A person's name as far as it tells people apart.
+
+    Case, accents, punctuation, white space, remarks in parentheses, leading titles (Dr, Prof, Mr ...) and
+    trailing degrees (PhD, MBA) make no difference. Names in any script stay what they are.
+
+    Args:
+        first: first names, text.
+        last: last names, text.
+
+    Returns:
+        String, as long as the input, named like ``first``: first and last name with a space between them, or
+        the one that there is; null where there is none. The key of a key is the key.
+
+    Example:
+        >>> names = pl.DataFrame({"first": ["Dr. ZOË", "Søren (he)", None], "last": ["O'Brien", None, "李"]})
+        >>> names.select(person_name_key(pl.col("first"), pl.col("last"))).to_series().to_list()
+        ['zoe obrien', 'soren', '李']
+    """
+    return staged(
+        pl.concat_str(first, last, separator=" ", ignore_nulls=True).str.to_lowercase(),
+        lambda name: where(name.str.contains(_NOT_WORDS), name, lambda some: _words(_without_remarks(some))),
+        lambda name: where(name.str.contains(f"{_TITLES}|{_DEGREES}"), name, _untitled),
+        lambda name: pl.when(name != "").then(name),
+    )
+
+
+def company_key(expr: pl.Expr) -> pl.Expr:
+    """A company's name as far as it tells companies apart.
+
+    Case, accents, punctuation and white space make no difference, and the legal forms at its end are dropped
+    (Inc, LLC, Ltd, GmbH & Co. KG, S.A., S.p.A., B.V., A/S, Pty Ltd, Sp. z o.o. ...), but never all of it.
+
+    Args:
+        expr: one column of text.
+
+    Returns:
+        String, as long as the input; null where nothing is left, and for what people without a company
+        write (``self-employed``, ``freelance``, ``stealth startup`` ...). The key of a key is the key.
+
+    Example:
+        >>> names = pl.DataFrame({"company": ["Müller & Söhne GmbH & Co. KG", "MULLER SOHNE", "Inc", "Self"]})
+        >>> names.select(company_key(pl.col("company"))).to_series().to_list()
+        ['muller sohne', 'muller sohne', 'inc', None]
+    """
+    return staged(
+        expr.cast(pl.String).str.to_lowercase(),
+        lambda name: where(name.str.contains(_NOT_WORDS), name, _words),
+        lambda name: name.str.replace(_AT_THE_END, ""),
+        lambda name: pl.when((name != "") & ~name.is_in(_NO_COMPANY)).then(name),
+    )
+
+
+def split_full_name(expr: pl.Expr) -> pl.Expr:
+    """First and last name out of one column with both.
+
+    Args:
+        expr: one column of text, such as ``Jane Doe``, ``Dr. Jane M. van der Berg`` or ``Doe, Jane``.
+
+    Returns:
+        Struct, as long as the input, of the Strings ``first`` and ``last``. Without a comma the first word is
+        the first name, initials after it are left out, the rest is the last name. One word is a first name.
+
+    Example:
+        >>> names = pl.DataFrame({"name": ["Dr. Jane M. van der Berg", "Doe, Jane", "Jane", None]})
+        >>> names.select(split_full_name(pl.col("name"))).unnest("name").to_dict(as_series=False)
+        {'first': ['Jane', 'Jane', 'Jane', None], 'last': ['van der Berg', 'Doe', None, None]}
+    """
+    marked = staged(
+        clean_text(expr),
+        lambda name: name.str.replace_all(r"\([^()]*\)|\x1f", " ").str.strip_chars(),
+        lambda name: name.str.replace(r"(?i)^(?:(?:dr|prof|mr|mrs|ms|mx)(?:\.\s*|\s+))+", ""),
+        lambda name: name.str.replace(r"(?i)(?:,\s*|\s+)(?:ph\.?d|mba|m\.d|cpa|esq)\.?$", ""),
+        lambda name: name.str.replace(r"^([^,]*[^,\s])\s*,\s*([^,]+)$", "$2\x1f$1"),
+        lambda name: name.str.replace(r"^([^\s\x1f]+)(?:\s+\p{L}\.)*\s+([^\x1f]+)$", "$1\x1f$2"),
+    )
+    pair = marked.str.splitn("\x1f", 2).struct.rename_fields(["first", "last"])
+    return pair.struct.with_fields(first=clean_text(pl.field("first")), last=clean_text(pl.field("last")))
+
+
+def _words(name: pl.Expr) -> pl.Expr:
+    """Lower-case text as words of base letters and digits with single spaces between them."""
+    return staged(
+        name,
+        lambda text: where(not_ascii(text), text, _without_accents),
+        lambda text: text.str.replace_all(_JOINING, ""),
+        lambda text: text.str.replace_all(r"[^\p{L}\p{M}\p{N}]+", " ").str.strip_chars(" "),
+    )
+
+
+def _without_accents(text: pl.Expr) -> pl.Expr:
+    """Text in compatibility form, lower case, with base letters only."""
+    lowered = text.str.normalize("NFKD").str.to_lowercase()
+    return lowered.str.replace_all(_ACCENTS, "").str.replace_many(_LETTERS)
+
+
+def _without_remarks(name: pl.Expr) -> pl.Expr:
+    """Names without what stands in parentheses."""
+    return name.str.replace_all(r"\([^()]*\)", " ")
+
+
+def _untitled(name: pl.Expr) -> pl.Expr:
+    """Names without leading titles and trailing degrees."""
+    return name.str.replace(_TITLES, "").str.replace(_DEGREES, "")

@@ -1,0 +1,239 @@
+"""What is to be done for each person: served from the store, bought, or left alone, and in which batches.
+
+Pure functions: enter the people of a table and what the store knows of them, leave decisions and batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import polars as pl
+
+from buena_pipeline.schema import BLOCKS, KEY_KIND, LEAD_FIELDS
+from buena_pipeline.wire import MAX_LEADS
+
+DECISION: Final = pl.Enum(["cached", "failed", "buy", "deferred"])
+
+RATE_LIMITS: Final = ((60, timedelta(minutes=1)), (1_000, timedelta(hours=1)), (10_000, timedelta(days=1)))
+"""Requests the vendor takes per window, all three at once (contract: request limits, per key)."""
+
+_FACTS: Final = ("found_at", "failed_at", "failed_reason")
+_BLOCK_FACTS: Final = tuple(f"{block}{fact}" for block in BLOCKS for fact in ("_at", "_failed_at"))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """At most 50 people to be bought with one request, all for the same blocks.
+
+    ``people`` has ``person_id`` and the columns of ``schema.LEAD_FIELDS``.
+    """
+
+    blocks: tuple[str, ...]
+    people: pl.DataFrame
+
+    def __repr__(self) -> str:
+        return f"Batch({self.people.height} people, {'+'.join(self.blocks)})"
+
+
+def resolve_people(own_id: pl.DataFrame, known: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
+    """Which person of the store each person of the table is, if any.
+
+    The strongest key that points to exactly one person decides. A key that points to several points to
+    nobody, except to the person who got its id from it. A name with company decides for people who have
+    nothing stronger, on either side.
+
+    Args:
+        own_id: ``person`` and the ``person_id`` it gets if it is new.
+        known: schema ``KNOWN``.
+        keys: schema ``PERSON_KEYS``.
+
+    Returns:
+        One row per person, ordered: ``person``, ``person_id``, and when what was bought or not found.
+    """
+    strong = keys.filter(pl.col("kind") != "name").select("person").unique().with_columns(strong=True)
+    hits = (
+        known.with_columns(pl.col("kind").cast(KEY_KIND))
+        .filter(pl.col("own") | (pl.col("candidates") == 1))
+        .join(strong, on="person", how="left")
+        .filter((pl.col("kind") != "name") | pl.col("strong").is_null() | pl.col("weak_only"))
+        .sort(
+            ["person", pl.col("kind").to_physical(), "own", "person_id"],
+            descending=[False, False, True, False],
+        )
+        .unique("person", keep="first", maintain_order=True)
+        .select("person", "person_id", *_FACTS, *_BLOCK_FACTS)
+    )
+    return (
+        own_id.rename({"person_id": "own_id"})
+        .join(hits, on="person", how="left")
+        .with_columns(pl.coalesce("person_id", "own_id").alias("person_id"))
+        .drop("own_id")
+        .sort("person")
+    )
+
+
+def decide(
+    resolved: pl.DataFrame,
+    *,
+    wanted: tuple[str, ...],
+    now: datetime,
+    max_age: timedelta | None,
+    retry_failed_after: timedelta | None,
+) -> pl.DataFrame:
+    """What is to be done for each person.
+
+    Args:
+        resolved: from ``resolve_people``.
+        wanted: the blocks a row asks for.
+        now: the time, with a time zone.
+        max_age: how old a block may be; None for any age.
+        retry_failed_after: how long a "not found" is remembered; None for ever.
+
+    Returns:
+        ``person``, ``person_id``, ``decision`` (cached, failed or buy), ``blocks`` (bit mask of the blocks
+        to buy, in the order of ``schema.BLOCKS``), ``stale`` (a block is there, but too old) and ``error``;
+        in the order of ``resolved``.
+    """
+
+    def recent(column: str, age: timedelta | None) -> pl.Expr:
+        moment = pl.col(column)
+        fresh = moment.is_not_null() if age is None else moment >= pl.lit(now - age)
+        return fresh.fill_null(value=False)
+
+    fresh = {block: recent(f"{block}_at", max_age) for block in wanted}
+    missed = {
+        block: recent(f"{block}_failed_at", retry_failed_after)
+        & (pl.col(f"{block}_failed_at") > pl.col(f"{block}_at")).fill_null(value=True)
+        for block in wanted
+    }
+    never_found = pl.col("found_at").is_null() & recent("failed_at", retry_failed_after)
+    mask = pl.sum_horizontal(
+        (~fresh[block] & ~missed[block]).cast(pl.UInt8) * (1 << BLOCKS.index(block)) for block in wanted
+    ).cast(pl.UInt8)
+    stale = pl.any_horizontal(~fresh[block] & pl.col(f"{block}_at").is_not_null() for block in wanted)
+    lacking = pl.any_horizontal(missed[block] & ~fresh[block] for block in wanted)
+    return (
+        resolved.with_columns(
+            blocks=pl.when(never_found).then(pl.lit(0, pl.UInt8)).otherwise(mask), stale=stale
+        )
+        .with_columns(
+            decision=pl.when(pl.col("blocks") > 0)
+            .then(pl.lit("buy"))
+            .when(never_found | ~pl.any_horizontal(fresh.values()))
+            .then(pl.lit("failed"))
+            .otherwise(pl.lit("cached"))
+            .cast(DECISION),
+            lacking=never_found | lacking,
+        )
+        .select(
+            "person",
+            "person_id",
+            "decision",
+            "blocks",
+            pl.col("stale") & (pl.col("blocks") > 0),
+            error=pl.when(pl.col("lacking") & (pl.col("decision") != "buy")).then(
+                pl.format(
+                    "{} (asked on {}, remembered)",
+                    pl.col("failed_reason").fill_null("not found"),
+                    pl.col("failed_at").dt.to_string("%Y-%m-%d"),
+                )
+            ),
+        )
+    )
+
+
+def limit_people(
+    decisions: pl.DataFrame, *, priority: pl.Series | None, max_people: int | None
+) -> pl.DataFrame:
+    """The decisions in the order of buying, and only so many people bought; the rest is deferred.
+
+    Args:
+        decisions: from ``decide``.
+        priority: one number per decision, the highest is bought first; None for the table's order.
+        max_people: how many different people may be bought; None for all.
+
+    Returns:
+        The decisions with a column ``turn``: the place in the order of buying, null for those not bought.
+    """
+    order = decisions.with_columns(priority=pl.lit(0.0) if priority is None else priority)
+    turns = (
+        order.filter(pl.col("decision") == "buy")
+        .group_by("person_id", maintain_order=True)
+        .agg(pl.col("priority").max())
+        .sort("priority", descending=True, nulls_last=True, maintain_order=True)
+        .select("person_id", turn=pl.int_range(pl.len(), dtype=pl.UInt32))
+    )
+    limited = decisions.join(turns, on="person_id", how="left", maintain_order="left").with_columns(
+        turn=pl.when(pl.col("decision") == "buy").then("turn")
+    )
+    if max_people is None:
+        return limited
+    beyond = (pl.col("turn") >= max_people).fill_null(value=False)
+    return limited.with_columns(
+        decision=pl.when(beyond).then(pl.lit("deferred", DECISION)).otherwise("decision"),
+        error=pl.when(beyond).then(pl.lit("the budget max_credits is used up")).otherwise("error"),
+        turn=pl.when(~beyond).then("turn"),
+    )
+
+
+def purchases(decisions: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
+    """The people to buy, each once, in the order of buying.
+
+    Args:
+        decisions: from ``limit_people``.
+        people: schema ``PEOPLE``, one row per decision in the same order.
+
+    Returns:
+        ``person_id``, ``blocks`` and the columns of ``schema.LEAD_FIELDS``. Two people of the table that
+        the store knows to be one are one row with what either of them says.
+    """
+    return (
+        decisions.select("person_id", "blocks", "turn", "decision")
+        .hstack(people.select(LEAD_FIELDS))
+        .filter(pl.col("decision") == "buy")
+        .group_by("turn", "person_id")
+        .agg(
+            pl.col("blocks").bitwise_or(),
+            pl.col("email", "linkedin_url", "company").drop_nulls().first(),
+            # first and last name of one row, never of two
+            pl.col("first_name", "last_name")
+            .sort_by(pl.col("last_name").is_null(), maintain_order=True)
+            .first(),
+        )
+        .sort("turn")
+        .select("person_id", "blocks", *LEAD_FIELDS)
+    )
+
+
+def batches(bought: pl.DataFrame) -> Iterator[Batch]:
+    """The people to buy in batches of at most 50, each batch for one set of blocks.
+
+    Args:
+        bought: from ``purchases``.
+
+    Yields:
+        Batches; together they hold every person once, and those of one set of blocks keep their order.
+    """
+    for (mask,), people in bought.group_by("blocks", maintain_order=True):
+        blocks = tuple(block for bit, block in enumerate(BLOCKS) if int(str(mask)) >> bit & 1)
+        for part in people.drop("blocks").iter_slices(MAX_LEADS):
+            yield Batch(blocks, part)
+
+
+def count_requests(bought: pl.DataFrame) -> int:
+    """How many requests ``batches`` will make."""
+    return int(bought.group_by("blocks").len().select((pl.col("len") / MAX_LEADS).ceil().sum()).item())
+
+
+def shortest_time(requests: int) -> timedelta:
+    """The shortest time in which the vendor's limits let so many requests through.
+
+    Example:
+        >>> shortest_time(60), shortest_time(61), shortest_time(1001)
+        (datetime.timedelta(0), datetime.timedelta(seconds=60), datetime.timedelta(seconds=3600))
+    """
+    waits = [(max(requests - 1, 0) // limit) * window for limit, window in RATE_LIMITS]
+    return max(waits)

@@ -1,0 +1,131 @@
+"""What a run says of itself: frozen counts, and the frame they belong to."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+
+
+@dataclass(frozen=True, slots=True)
+class EnrichmentPlan:
+    """What enriching a table would do and cost; nothing was sent.
+
+    Attributes:
+        rows: rows of the table.
+        invalid: rows without a usable identifier.
+        duplicates: rows that are a person whom an earlier row is already.
+        people: different people in the table.
+        cached: people the store can serve.
+        failed: people the vendor did not find lately; they are not asked for again yet.
+        stale: people to be bought again because what is known is too old.
+        deferred: people beyond ``max_credits``.
+        to_buy: people to be bought.
+        requests: requests that takes.
+        max_credits: credits it costs at most, at the vendor's documented example of one a lead.
+        shortest_time: the shortest time the vendor's rate limits allow for it.
+    """
+
+    rows: int
+    invalid: int
+    duplicates: int
+    people: int
+    cached: int
+    failed: int
+    stale: int
+    deferred: int
+    to_buy: int
+    requests: int
+    max_credits: int
+    shortest_time: timedelta
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rows:,} rows, {self.people:,} people: {self.cached:,} from the store, "
+            f"{self.failed:,} not found lately, {self.to_buy:,} to buy in {self.requests:,} requests "
+            f"for at most {self.max_credits:,} credits, in {self.shortest_time} or more"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EnrichmentReport:
+    """What a run did and cost.
+
+    Attributes:
+        run_id: the run in the store's ledger.
+        rows: rows of the table.
+        invalid: rows without a usable identifier, or refused by the vendor.
+        duplicates: rows that are a person whom an earlier row is already.
+        people: different people in the table.
+        cached: people served from the store.
+        enriched: people bought.
+        failed: people the vendor does not know, by this run's answers or remembered.
+        failed_remembered: those among them who were not asked for again.
+        deferred: people not bought this time.
+        requests: requests that were sent.
+        credits_used: what the vendor says they cost, summed up.
+        credits_avoided: credits not spent thanks to duplicates, the store and remembered failures, at the
+            vendor's documented example of one a lead.
+        credits_remaining: what the vendor said last; None if nothing was sent.
+        unknown: people of requests whose outcome is unknown, perhaps charged.
+        deferred_reason: why people were deferred; None if nobody was.
+        resume_at: when to run again if a rate limit deferred the rest.
+    """
+
+    run_id: str
+    rows: int
+    invalid: int
+    duplicates: int
+    people: int
+    cached: int
+    enriched: int
+    failed: int
+    failed_remembered: int
+    deferred: int
+    requests: int
+    credits_used: float
+    credits_avoided: int
+    credits_remaining: float | None
+    unknown: int
+    deferred_reason: str | None
+    resume_at: datetime | None
+
+    def to_json(self) -> str:
+        """The report as one JSON object; times as ISO 8601."""
+        return json.dumps(asdict(self), default=lambda moment: moment.isoformat())
+
+    def __str__(self) -> str:
+        lines = [
+            (
+                f"{self.rows:,} rows, {self.people:,} people: {self.cached:,} from the store, "
+                f"{self.enriched:,} bought, {self.failed:,} not found, {self.deferred:,} deferred, "
+                f"{self.invalid:,} invalid rows"
+            ),
+            f"{self.credits_used:,g} credits used, {self.credits_avoided:,} avoided",
+        ]
+        if self.deferred_reason:
+            resume = f"; run again after {self.resume_at:%Y-%m-%d %H:%M:%S %Z}" if self.resume_at else ""
+            lines.append(f"deferred: {self.deferred_reason}{resume}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class EnrichmentResult:
+    """An enriched table, and the report of the run that made it."""
+
+    frame: pl.DataFrame
+    report: EnrichmentReport
+
+    def __repr__(self) -> str:
+        return f"EnrichmentResult({self.frame.height} rows, run {self.report.run_id})"
+
+
+@dataclass(frozen=True, slots=True)
+class EnrichmentProgress:
+    """Where a run stands: people settled out of those to be bought, and credits used so far."""
+
+    done: int
+    total: int
+    credits_used: float

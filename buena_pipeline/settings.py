@@ -1,0 +1,101 @@
+"""What a user can set: the vendor's four flags, and where the key, the API and the store are."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from buena_pipeline.errors import SettingsError
+from buena_pipeline.schema import BLOCKS
+
+PRODUCTION_URL = "https://api.buena.ai/api/v2"
+
+
+@dataclass(frozen=True, slots=True)
+class EnrichmentOptions:
+    """Which blocks of fields to buy: the vendor's four flags, with the vendor's defaults.
+
+    Args:
+        personal: name, location, experience, skills and bio.
+        company: the ``company_*`` columns.
+        social: the ``social_*`` columns.
+        contact: phone and alternative e-mail addresses.
+
+    Raises:
+        SettingsError: if a flag is not a boolean, or none is set: there would be nothing to buy.
+
+    Example:
+        >>> EnrichmentOptions(social=True).blocks
+        ('personal', 'company', 'social', 'contact')
+        >>> EnrichmentOptions.of(["company"])
+        EnrichmentOptions(personal=False, company=True, social=False, contact=False)
+
+    Rests on ``EnrichmentOptions`` of ``POST /enrich``.
+    """
+
+    personal: bool = True
+    company: bool = True
+    social: bool = False
+    contact: bool = True
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not isinstance(getattr(self, field.name), bool):
+                raise SettingsError(f"EnrichmentOptions({field.name}=...) takes True or False.")
+        if not self.blocks:
+            raise SettingsError(
+                "All four enrichment options are off, so there is nothing to buy: "
+                f"switch on at least one of {', '.join(BLOCKS)}."
+            )
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """The blocks that are switched on, in the order of ``schema.BLOCKS``."""
+        return tuple(block for block in BLOCKS if getattr(self, block))
+
+    @classmethod
+    def of(cls, blocks: object) -> EnrichmentOptions:
+        """The options that ask for exactly these blocks.
+
+        Args:
+            blocks: names out of ``personal``, ``company``, ``social``, ``contact``.
+
+        Raises:
+            SettingsError: if a name is not one of the four.
+        """
+        wanted = {blocks} if isinstance(blocks, str) else set(blocks)  # type: ignore[call-overload]
+        if unknown := sorted(wanted - set(BLOCKS)):
+            raise SettingsError(f"No such block: {', '.join(unknown)}. The vendor has {', '.join(BLOCKS)}.")
+        return cls(**{block: block in wanted for block in BLOCKS})
+
+
+def resolve_api_key(api_key: str | None) -> str:
+    """The API key from the argument, else from ``BUENA_API_KEY``; raises SettingsError if there is none."""
+    key = (api_key or os.environ.get("BUENA_API_KEY", "")).strip()
+    if not key:
+        raise SettingsError(
+            "No API key: set the environment variable BUENA_API_KEY, or pass "
+            'client=BuenaClient(api_key=...). Without a key, try the sandbox: "buena-pipeline demo".'
+        )
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise SettingsError(
+            "The API key has characters that no HTTP header can carry (spaces, line breaks or non-ASCII): "
+            "copy it again from the vendor's settings page."
+        )
+    return key
+
+
+def resolve_base_url(base_url: str | None) -> str:
+    """The API's base URL from the argument, else ``BUENA_BASE_URL``, else the vendor's production API."""
+    url = (base_url or os.environ.get("BUENA_BASE_URL", "") or PRODUCTION_URL).strip().rstrip("/")
+    if not url.startswith(("https://", "http://")):
+        raise SettingsError(
+            f"The base URL {url!r} does not start with https:// or http://. Default: {PRODUCTION_URL}"
+        )
+    return url
+
+
+def resolve_store_path(path: str | os.PathLike[str] | None) -> Path:
+    """The store's file from the argument, else ``BUENA_STORE``, else ``buena.duckdb`` where one works."""
+    return Path(path or os.environ.get("BUENA_STORE", "") or "buena.duckdb").expanduser()

@@ -1,0 +1,230 @@
+"""The DuckDB file: opened for one piece of work at a time, so that everybody takes turns.
+
+Inside a machine the turns are kept by a lock on a sidecar file; a program that does not know the sidecar,
+such as the DuckDB shell, is waited for. Knows nothing of leads; ``enrichment_store`` does.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import filelock
+import stamina
+
+from buena_pipeline.errors import NotAStoreError, StoreError, StoreLockedError, StoreVersionError
+
+SCHEMA_VERSION: Final = 1
+"""The schema this release writes; an older file is migrated, a newer one refused."""
+
+# Any DuckDB from 1.4 on opens the file. Vacuuming row groups at a checkpoint can stall for a minute.
+_CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
+    "storage_compatibility_version": "v1.4.0",
+    "max_vacuum_tasks": 0,
+}
+
+
+@cache
+def statement(name: str) -> str:
+    """The text of one of the ``sql/*.sql`` files."""
+    return resources.files(__package__).joinpath("sql", name).read_text(encoding="utf-8")
+
+
+class Database:
+    """A DuckDB file with our schema, which it creates and migrates.
+
+    Args:
+        path: the file; created on first use, unless ``read_only``.
+        lock_timeout: seconds to wait for others to let go of the file.
+        read_only: never write, and never create the file.
+    """
+
+    def __init__(self, path: Path, *, lock_timeout: float, read_only: bool) -> None:
+        self.path = path
+        self.lock_timeout = lock_timeout
+        self.read_only = read_only
+        self._turn = threading.RLock()
+        self._sidecar = filelock.FileLock(f"{path}.lock", thread_local=False, mode=0o600)
+        self._checked = False
+
+    @contextmanager
+    def connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection for one piece of work; closed, and the file let go of, when the block ends.
+
+        Raises:
+            StoreLockedError: if others hold the file for longer than ``lock_timeout``.
+            NotAStoreError: if the file is something else, or missing and ``read_only``.
+            StoreVersionError: if a newer release wrote it.
+        """
+        with self._turn, self._queue():
+            self._ensure_schema()
+            connection = self._open(read_only=read_only or self.read_only)
+            try:
+                yield connection
+            finally:
+                connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection in a transaction: committed when the block ends, rolled back when it raises."""
+        if self.read_only:
+            raise StoreError(
+                f"The store {self.path} was opened read-only; open it without read_only to write."
+            )
+        with self.connect() as connection:
+            connection.begin()
+            try:
+                yield connection
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
+
+    @contextmanager
+    def _queue(self) -> Iterator[None]:
+        """Our turn among the processes that know the sidecar file."""
+        if self.read_only and not self.path.exists():
+            raise NotAStoreError(f"There is no store at {self.path}: is the path right?", path=str(self.path))
+        if not self.path.parent.is_dir():
+            raise StoreError(
+                f"The folder {self.path.parent} for the store does not exist: create it, or name another one.",
+                path=str(self.path),
+            )
+        try:
+            self._sidecar.acquire(timeout=self.lock_timeout)
+        except filelock.Timeout:
+            raise StoreLockedError(
+                f"The store {self.path} is in use by another process of this library, which did not let go "
+                f"within {self.lock_timeout:g} s. Try again when it is done.",
+                path=str(self.path),
+            ) from None
+        except OSError as error:
+            raise StoreError(
+                f"The store {self.path} cannot be used: {error.strerror or error}. "
+                "Its folder must exist and be writable, also for the lock file beside it.",
+                path=str(self.path),
+            ) from None
+        try:
+            yield
+        finally:
+            self._sidecar.release()
+
+    def _open(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        def opened() -> duckdb.DuckDBPyConnection:
+            connection = duckdb.connect(str(self.path), read_only=read_only, config=_CONFIG)
+            connection.execute("set TimeZone = 'UTC'")
+            return connection
+
+        try:
+            # the shell and other programs know no sidecar: wait for them with jitter
+            for attempt in stamina.retry_context(
+                on=_is_locked,
+                attempts=None,
+                timeout=self.lock_timeout,
+                wait_initial=0.02,
+                wait_max=0.5,
+                wait_jitter=0.1,
+            ):
+                with attempt:
+                    return opened()
+        except duckdb.Error as error:
+            raise self._explain(error) from None
+        raise AssertionError  # pragma: no cover - retry_context returns or raises
+
+    def _explain(self, error: duckdb.Error) -> StoreError:
+        text, path = str(error), str(self.path)
+        if _is_locked(error):
+            holder = re.search(r"\(PID (\d+)\)", text)
+            who = f"process {holder.group(1)}" if holder else "another process"
+            return StoreLockedError(
+                f"The store {path} is held by {who}, which did not let go within {self.lock_timeout:g} s. "
+                "Close the DuckDB shell or program that has it open, then try again.",
+                path=path,
+            )
+        if "different configuration" in text:
+            return StoreLockedError(
+                f"The store {path} is already open in this process through duckdb.connect(). "
+                "Close that connection, or query with EnrichmentStore.sql().",
+                path=path,
+            )
+        if "not a valid DuckDB database file" in text:
+            return NotAStoreError(
+                f"The file {path} is not a DuckDB database. Name another file for the store; "
+                "this one was left as it is.",
+                path=path,
+            )
+        return StoreError(f"The store {path} cannot be opened: {text.splitlines()[0]}", path=path)
+
+    def _ensure_schema(self) -> None:
+        """Creates or migrates the file, once per object."""
+        if self._checked:
+            return
+        if not self.path.exists():
+            self._create()
+        else:
+            self._migrate()
+        self._checked = True
+
+    def _create(self) -> None:
+        """A new file, readable by its owner only, that is complete or not there."""
+        with tempfile.TemporaryDirectory(prefix=".buena-", dir=self.path.parent) as folder:
+            draft = Path(folder) / self.path.name
+            with duckdb.connect(str(draft), config=_CONFIG) as connection:
+                _apply_migrations(connection, since=0)
+            draft.chmod(0o600)
+            draft.replace(self.path)
+
+    def _migrate(self) -> None:
+        with self._open(read_only=True) as connection:
+            version = _schema_version(connection)
+        if version is None:
+            raise NotAStoreError(
+                f"The file {self.path} is a DuckDB database, but not a store of buena_pipeline. "
+                "Name another file for the store; this one was left as it is.",
+                path=str(self.path),
+            )
+        if version > SCHEMA_VERSION:
+            raise StoreVersionError(
+                f"The store {self.path} has schema version {version}; this release knows {SCHEMA_VERSION}. "
+                "Upgrade: pip install --upgrade buena-pipeline",
+                path=str(self.path),
+            )
+        if version < SCHEMA_VERSION and not self.read_only:
+            with self._open(read_only=False) as connection:
+                connection.begin()
+                _apply_migrations(connection, since=version)
+                connection.commit()
+
+
+def _is_locked(error: Exception) -> bool:
+    return isinstance(error, duckdb.IOException) and "Could not set lock" in str(error)
+
+
+def _schema_version(connection: duckdb.DuckDBPyConnection) -> int | None:
+    """The file's schema version; None for a database that is not ours."""
+    try:
+        found = connection.execute(
+            "select max(value::int) from meta where name = 'schema_version'"
+        ).fetchone()
+    except duckdb.Error:
+        return None
+    return found[0] if found else None
+
+
+def _apply_migrations(connection: duckdb.DuckDBPyConnection, *, since: int) -> None:
+    """Runs the migrations after ``since`` in order, then rebuilds the views."""
+    migrations = resources.files(__package__).joinpath("sql", "migrations")
+    for script in sorted(migrations.iterdir(), key=lambda entry: entry.name):
+        version = int(script.name.split("_")[0])
+        if version > since:
+            connection.execute(script.read_text(encoding="utf-8"))
+            connection.execute("insert into meta values ('schema_version', ?)", [str(version)])
+    connection.execute(statement("views.sql"))

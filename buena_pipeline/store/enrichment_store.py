@@ -1,0 +1,231 @@
+"""The store as the rest of the library sees it: frames in, frames out, one transaction a call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import polars as pl
+
+from buena_pipeline.aliases import link_people
+from buena_pipeline.errors import QueryError, SettingsError, StoreError
+from buena_pipeline.schema import (
+    ANSWER_ROWS,
+    IDENTITY_ROWS,
+    KNOWN,
+    RECORD,
+    REQUEST_ROWS,
+    RESPONSE_ROWS,
+    RUN_ROWS,
+    TIMESTAMP,
+)
+from buena_pipeline.settings import resolve_store_path
+from buena_pipeline.store.database import Database, statement
+
+_COMMIT_INPUTS: Final = {
+    "new_run": RUN_ROWS,
+    "new_request": REQUEST_ROWS,
+    "new_response": RESPONSE_ROWS,
+    "new_answer": ANSWER_ROWS,
+    "new_identity": IDENTITY_ROWS,
+}
+
+_VIEWS: Final = ("leads", "failures", "stale", "credits_by_day", "coverage")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """How much is in a store: people found and not found, answers, requests, credits, bytes of the file."""
+
+    people: int
+    failures: int
+    answers: int
+    requests: int
+    credits_used: float
+    file_bytes: int
+
+
+class EnrichmentStore:
+    """The DuckDB file that remembers every answer, every key and every credit.
+
+    The file is created on first use and opened only for the length of a call, so that a notebook, a
+    Dagster step and the DuckDB shell can take turns. Any DuckDB from 1.4 on can read it; query the views
+    ``leads``, ``failures``, ``stale``, ``credits_by_day`` and ``coverage``.
+
+    Args:
+        path: the file; default ``BUENA_STORE``, else ``buena.duckdb`` in the working folder.
+        read_only: never write, and never create the file.
+        lock_timeout: seconds to wait while other programs hold the file.
+
+    Raises:
+        SettingsError: for ``":memory:"``, which would forget what was paid for.
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> store = EnrichmentStore(folder.name + "/leads.duckdb")
+        >>> store.sql("select count(*) as people from leads")["people"].item()
+        0
+        >>> folder.cleanup()
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        read_only: bool = False,
+        lock_timeout: float = 60.0,
+    ) -> None:
+        if str(path) == ":memory:":
+            raise SettingsError(
+                "A store in memory would forget what was paid for: name a file, such as buena.duckdb."
+            )
+        self._database = Database(resolve_store_path(path), lock_timeout=lock_timeout, read_only=read_only)
+
+    def __repr__(self) -> str:
+        return f"EnrichmentStore({str(self.path)!r})"
+
+    @property
+    def path(self) -> Path:
+        """The DuckDB file."""
+        return self._database.path
+
+    # --- for people -------------------------------------------------------------------------------------
+
+    def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> pl.DataFrame:
+        """Runs a query that reads, and returns its result.
+
+        Args:
+            query: one SQL statement in DuckDB's dialect; the file is opened read-only for it.
+            params: values for ``?`` or ``$name`` placeholders.
+
+        Raises:
+            QueryError: if the query does not run, or would write.
+        """
+        with self._database.connect(read_only=True) as connection:
+            try:
+                relation: Any = connection.sql(query, params=params)
+                result: pl.DataFrame = pl.DataFrame() if relation is None else relation.pl()
+            except duckdb.Error as error:
+                raise QueryError(f"The query does not run: {error}", path=str(self.path)) from None
+        return result
+
+    def stats(self) -> StoreStats:
+        """How much is in the store."""
+        counts = self.sql(
+            """
+            select (select count(distinct person_id) from answer where found)   as people,
+                   (select count(*) from failures)                              as failures,
+                   (select count(*) from answer)                                as answers,
+                   (select count(distinct request_id) from request)             as requests,
+                   (select coalesce(sum(credits_used), 0) from request)         as credits_used
+            """
+        )
+        return StoreStats(**counts.row(0, named=True), file_bytes=self.path.stat().st_size)
+
+    def ledger(self) -> pl.DataFrame:
+        """One row per request, oldest first: what it asked for, what became of it, what it cost."""
+        return self.sql(
+            """
+            select request_id, any_value(run_id) as run_id, min(happened_at) as sent_at,
+                   max(happened_at) filter (state <> 'in flight')               as answered_at,
+                   coalesce(any_value(state) filter (state <> 'in flight'), 'in flight') as state,
+                   any_value(blocks) as blocks, max(len(people)) as people,
+                   max(credits_reserved) as credits_reserved, max(credits_used) as credits_used,
+                   max(credits_remaining) as credits_remaining, any_value(reason) as reason
+            from request group by request_id order by sent_at, request_id
+            """
+        )
+
+    def runs(self) -> pl.DataFrame:
+        """One row per run, oldest first: when it started and ended, its rows, and its report as JSON."""
+        return self.sql(
+            """
+            select run_id, min(happened_at) as started_at,
+                   max(happened_at) filter (state <> 'started')                 as ended_at,
+                   coalesce(any_value(state) filter (state <> 'started'), 'started') as state,
+                   max(rows) as rows, any_value(summary) as summary
+            from run group by run_id order by started_at, run_id
+            """
+        )
+
+    def export(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Writes each view as a Parquet file into a folder, which is created, and returns the paths."""
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        paths = [target / f"{view}.parquet" for view in _VIEWS]
+        with self._database.connect(read_only=True) as connection:
+            for view, path in zip(_VIEWS, paths, strict=True):
+                try:
+                    connection.table(view).write_parquet(str(path))
+                except duckdb.Error as error:
+                    raise StoreError(f"{path} cannot be written: {error}", path=str(self.path)) from None
+        return paths
+
+    # --- for the orchestrator ---------------------------------------------------------------------------
+
+    def lookup(self, keys: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """What is known of the people of one table.
+
+        Args:
+            keys: schema ``PERSON_KEYS``, the keys of each person strongest first.
+
+        Returns:
+            The id that each person would get if it is new (``person``, ``person_id``), and the people of
+            the store that the keys point to (schema ``KNOWN``, any order).
+        """
+        incoming = keys.with_row_index("position")
+        with self._database.connect() as connection:
+            connection.register("incoming", incoming.to_arrow())
+            connection.execute(statement("lookup.sql"))
+            own_id = connection.sql(
+                "select person, person_id::varchar as person_id from own_id order by person"
+            ).pl()
+            known = connection.sql("select * replace (person_id::varchar as person_id) from known").pl()
+        return own_id.cast({"person": pl.UInt32}), known.select(KNOWN.names()).cast(KNOWN)
+
+    def fetch(self, people: pl.Series) -> pl.DataFrame:
+        """The records of some people, newest values first.
+
+        Args:
+            people: person ids (String), as ``lookup`` gave them.
+
+        Returns:
+            ``asked_id``, the ``person_id`` it stands for by now, ``enriched_at`` and the columns of
+            ``schema.RECORD``; one row per id whose person was ever found, any order.
+        """
+        schema = pl.Schema(
+            {"asked_id": pl.String(), "person_id": pl.String(), "enriched_at": TIMESTAMP, **RECORD}
+        )
+        with self._database.connect() as connection:
+            connection.register("wanted", people.alias("asked_id").to_frame().to_arrow())
+            connection.execute(statement("fetch.sql"))
+            query = "select * replace (person_id::varchar as person_id) from record"
+            record: pl.DataFrame = connection.sql(query).pl()
+        return record.select(schema.names()).cast(schema)
+
+    def commit(self, **frames: pl.DataFrame) -> None:
+        """Writes what happened in one transaction; twice the same is written once.
+
+        Args:
+            frames: any of ``new_run``, ``new_request``, ``new_response``, ``new_answer`` and
+                ``new_identity``, with the schemas of those names in ``schema``.
+
+        Raises:
+            StoreLockedError: if another program holds the file for too long; nothing was written.
+        """
+        with self._database.transaction() as connection:
+            for name, schema in _COMMIT_INPUTS.items():
+                frame = frames.get(name)
+                rows = schema.to_frame() if frame is None else frame.select(schema.names()).cast(schema)
+                connection.register(name, rows.to_arrow())
+            connection.execute(statement("commit.sql"))
+            connection.execute(statement("shared_keys.sql"))
+            shared = connection.sql("select * replace (person_id::varchar as person_id) from shared").pl()
+            if shared.height:
+                connection.register("new_link", link_people(shared).to_arrow())
+                connection.execute(statement("link.sql"))

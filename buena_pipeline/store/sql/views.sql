@@ -1,0 +1,111 @@
+-- What people query. Plain SQL that any DuckDB from 1.4 on runs; rebuilt whenever the schema version moves.
+
+create or replace view same_person as
+select person_id, arg_max(same_as, linked_at) as same_as from link group by person_id;
+comment on view same_person is 'Who was bought under a second identifier, and the person they are.';
+
+create or replace view person_answer as
+select answer.* replace (coalesce(same_as, answer.person_id) as person_id)
+from answer left join same_person using (person_id);
+comment on view person_answer is 'The table answer, with people who turned out to be one under one id.';
+
+create or replace view person_key as
+select identity.* replace (coalesce(same_as, identity.person_id) as person_id), identity.person_id = key as own
+from identity left join same_person using (person_id);
+comment on view person_key is 'The table identity, likewise; own marks the key that gave a person its id.';
+
+-- The newest value of every column per person; nothing never replaces something. A macro, so that the same reading
+-- serves the whole table and a few people (newest_answers('some_table')).
+create or replace macro newest_answers(answers) as table
+select
+    person_id,
+    'enriched'                                                     as status,
+    null::varchar                                                  as error,
+    max(answered_at)                                               as enriched_at,
+    arg_max(confidence, answered_at)                               as confidence,
+    arg_max(sources, answered_at)                                  as sources,
+    arg_max(first_name, answered_at)                               as first_name,
+    arg_max(last_name, answered_at)                                as last_name,
+    arg_max(email, answered_at)                                    as email,
+    arg_max(alternative_emails, answered_at)                       as alternative_emails,
+    arg_max(phone, answered_at)                                    as phone,
+    arg_max(linkedin_url, answered_at)                             as linkedin_url,
+    arg_max(company, answered_at)                                  as company,
+    arg_max(title, answered_at)                                    as title,
+    arg_max(location, answered_at)                                 as location,
+    arg_max(experience, answered_at)                               as experience,
+    -- a parsed column goes with the text it was parsed from, also where that text says nothing
+    arg_max_null(experience_years, answered_at) filter (experience is not null)   as experience_years,
+    arg_max(skills, answered_at)                                   as skills,
+    arg_max(bio, answered_at)                                      as bio,
+    arg_max(company_name, answered_at)                             as company_name,
+    arg_max(company_website, answered_at)                          as company_website,
+    arg_max_null(company_domain, answered_at) filter (company_website is not null) as company_domain,
+    arg_max(company_industry, answered_at)                         as company_industry,
+    arg_max(company_size, answered_at)                             as company_size,
+    arg_max_null(company_size_min, answered_at) filter (company_size is not null)  as company_size_min,
+    arg_max_null(company_size_max, answered_at) filter (company_size is not null)  as company_size_max,
+    arg_max(company_description, answered_at)                      as company_description,
+    arg_max(company_founded, answered_at)                          as company_founded,
+    arg_max(company_headquarters, answered_at)                     as company_headquarters,
+    arg_max(social_twitter, answered_at)                           as social_twitter,
+    arg_max(social_github, answered_at)                            as social_github,
+    arg_max(social_facebook, answered_at)                          as social_facebook,
+    arg_max(social_profiles, answered_at)                          as social_profiles
+from query_table(answers)
+where found
+group by person_id;
+
+create or replace view leads as from newest_answers('person_answer');
+comment on view leads is 'One row per person the vendor knows: the newest value of every column, never replaced by nothing.';
+
+create or replace view failures as
+select
+    person_id,
+    max(answered_at)              as failed_at,
+    arg_max(reason, answered_at)  as reason,
+    count(*)                      as attempts
+from person_answer
+where not found and person_id not in (select person_id from person_answer where found)
+group by person_id;
+comment on view failures is 'People the vendor answered it does not know, and has never known.';
+
+create or replace view stale as
+select
+    person_id,
+    max(answered_at) filter (found and has_personal) as personal_at,
+    max(answered_at) filter (found and has_company)  as company_at,
+    max(answered_at) filter (found and has_social)   as social_at,
+    max(answered_at) filter (found and has_contact)  as contact_at,
+    least(
+        max(answered_at) filter (found and has_personal),
+        max(answered_at) filter (found and has_company),
+        max(answered_at) filter (found and has_social),
+        max(answered_at) filter (found and has_contact)
+    ) as oldest_at
+from person_answer
+group by person_id
+having oldest_at < now()::timestamptz - interval 90 days;
+comment on view stale is 'People with a block that was bought more than 90 days ago, and when each block was bought last.';
+
+create or replace view credits_by_day as
+select
+    happened_at::date                                                   as day,
+    count(*) filter (state <> 'in flight')                              as requests,
+    count(*) filter (state = 'unknown')                                 as unknown_requests,
+    coalesce(sum(len(people)) filter (state = 'answered'), 0)::bigint   as people,
+    coalesce(sum(credits_used), 0)                                      as credits_used,
+    arg_max(credits_remaining, happened_at)                             as credits_remaining
+from request
+group by day
+order by day;
+comment on view credits_by_day is 'What was spent on each day (UTC), from the ledger.';
+
+create or replace view coverage as
+with filled as (
+    select count(*) as people, count(columns(* exclude (person_id, status, error, enriched_at))) from leads
+)
+select column_name, filled, people, round(filled / nullif(people, 0), 4) as share
+from (unpivot filled on columns(* exclude people) into name column_name value filled)
+order by share desc, column_name;
+comment on view coverage is 'For each column of leads: how many people have a value.';

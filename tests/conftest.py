@@ -1,0 +1,43 @@
+"""What the tests share: a clean environment, a sandbox, a client and a store of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from buena_pipeline import BuenaClient, EnrichmentStore, Sandbox
+
+settings.register_profile(
+    "project", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("project")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own key, URL or store never reaches a test."""
+    for name in ("BUENA_API_KEY", "BUENA_BASE_URL", "BUENA_STORE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """A sandbox without rate limits."""
+    with Sandbox(limits=None) as running:
+        yield running
+
+
+@pytest.fixture
+def client(sandbox: Sandbox) -> Iterator[BuenaClient]:
+    """A client of the sandbox that does not wait long between tries."""
+    with BuenaClient(sandbox.api_key, sandbox.url, backoff=0.01) as ready:
+        yield ready
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> EnrichmentStore:
+    """An empty store."""
+    return EnrichmentStore(tmp_path / "buena.duckdb", lock_timeout=5)

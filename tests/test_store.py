@@ -1,0 +1,416 @@
+"""The store against a real file: what is written is there, once, and nobody else's file is touched."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+
+from buena_pipeline import EnrichmentStore
+from buena_pipeline.errors import (
+    NotAStoreError,
+    QueryError,
+    SettingsError,
+    StoreError,
+    StoreLockedError,
+    StoreVersionError,
+)
+from buena_pipeline.schema import (
+    ANSWER_ROWS,
+    BLOCKS,
+    ENRICHED,
+    IDENTITY_ROWS,
+    KNOWN,
+    PERSON_KEYS,
+    RECORD,
+    REQUEST_ROWS,
+    RESPONSE_ROWS,
+    RUN_ROWS,
+)
+
+START = datetime(2026, 5, 1, tzinfo=UTC)
+
+
+def frame(schema: pl.Schema, *rows: dict[str, Any]) -> pl.DataFrame:
+    """Rows of a stage; what is not told is null."""
+    return pl.DataFrame(list(rows), schema=schema)
+
+
+def person(name: str) -> str:
+    """A stable person id."""
+    return str(uuid.uuid5(uuid.NAMESPACE_DNS, name))
+
+
+def bought(
+    store: EnrichmentStore,
+    who: str,
+    *,
+    day: int = 0,
+    found: bool = True,
+    blocks: tuple[str, ...] = BLOCKS,
+    keys: tuple[tuple[str, str], ...] = (),
+    **record: Any,
+) -> str:
+    """Writes one answered request for one person, and returns the request's id."""
+    request_id, moment = str(uuid.uuid4()), START + timedelta(days=day)
+    common = {"request_id": request_id, "person_id": person(who)}
+    store.commit(
+        new_request=frame(
+            REQUEST_ROWS,
+            {"request_id": request_id, "state": "answered", "happened_at": moment, "people": [person(who)]},
+        ),
+        new_answer=frame(
+            ANSWER_ROWS,
+            {
+                **common,
+                "answered_at": moment,
+                "found": found,
+                "reason": None if found else "unknown",
+                **{f"has_{block}": block in blocks for block in BLOCKS},
+                **record,
+            },
+        ),
+        new_response=frame(RESPONSE_ROWS, {**common, "received_at": moment, "body": '{"raw": true}'}),
+        new_identity=frame(
+            IDENTITY_ROWS,
+            *({**common, "kind": kind, "value": value, "known_at": moment} for kind, value in keys),
+        ),
+    )
+    return request_id
+
+
+def keys_of(*rows: tuple[int, str, str]) -> pl.DataFrame:
+    """Keys of the people of a table."""
+    return pl.DataFrame(rows, schema=PERSON_KEYS, orient="row")
+
+
+def test_a_new_store_has_every_view_and_says_what_it_is_for(store: EnrichmentStore) -> None:
+    """Tables and views are documented in the file itself."""
+    documented = store.sql(
+        "select view_name as name, comment from duckdb_views() where not internal"
+        " union all select table_name, comment from duckdb_tables() where not internal"
+    )
+    assert {"leads", "failures", "stale", "credits_by_day", "coverage"} <= set(documented["name"])
+    assert documented["comment"].null_count() == 0
+
+
+def test_the_leads_view_has_the_enriched_columns_in_their_order(store: EnrichmentStore) -> None:
+    """Same names as the columns of the frame, without the prefix."""
+    assert set(store.sql("from leads").columns) == set(ENRICHED)
+    assert [name for name in store.sql("from leads").columns if name in RECORD] == RECORD.names()
+
+
+def test_what_was_committed_is_fetched_with_the_schema_of_records(store: EnrichmentStore) -> None:
+    """Lists and structs come back as they went in, at the documented dtypes."""
+    profiles = [{"network": "mastodon", "url": "https://example.social/@jane"}]
+    bought(store, "jane", skills=["python"], social_profiles=profiles, company_founded=2010)
+    record = store.fetch(pl.Series([person("jane"), person("nobody")]))
+    assert record.schema == pl.Schema(
+        {"asked_id": pl.String(), "person_id": pl.String(), "enriched_at": ENRICHED["enriched_at"], **RECORD}
+    )
+    assert record.select("asked_id", "skills", "social_profiles", "company_founded").rows() == [
+        (person("jane"), ["python"], profiles, 2010)
+    ]
+
+
+def test_new_values_overwrite_old_ones_and_null_never_overwrites(store: EnrichmentStore) -> None:
+    """The newest value of every column, in the frame and in the view."""
+    bought(store, "jane", day=1, title="CTO", phone="+1")
+    bought(store, "jane", day=3, title="CEO")
+    bought(store, "jane", day=2, title="COO", bio="Hello")
+    bought(store, "jane", day=4, found=False)
+    record = store.fetch(pl.Series([person("jane")]))
+    expected = ("CEO", "+1", "Hello", START + timedelta(days=3))
+    assert record.select("title", "phone", "bio", "enriched_at").row(0) == expected
+    assert store.sql("select title, phone, bio, enriched_at from leads").row(0) == expected
+
+
+def test_a_parsed_column_follows_the_text_it_was_parsed_from(store: EnrichmentStore) -> None:
+    """A new size that says no number does not keep the old numbers."""
+    bought(store, "jane", day=1, company_size="10-50", company_size_min=10, company_size_max=50)
+    bought(store, "jane", day=2, company_size="small")
+    columns = ("company_size", "company_size_min", "company_size_max")
+    assert store.fetch(pl.Series([person("jane")])).select(columns).row(0) == ("small", None, None)
+
+
+def test_a_commit_without_acknowledgement_can_be_repeated(store: EnrichmentStore) -> None:
+    """The same request twice is written once."""
+    request_id = str(uuid.uuid4())
+    state = {"request_id": request_id, "happened_at": START, "people": [person("jane")], "credits_used": 1.0}
+    answer = {"person_id": person("jane"), "request_id": request_id, "answered_at": START, "found": True}
+    opening = frame(REQUEST_ROWS, state | {"state": "in flight", "credits_used": None})
+    for _ in range(2):
+        store.commit(new_request=opening)
+    for _ in range(2):
+        store.commit(
+            new_request=frame(REQUEST_ROWS, state | {"state": "answered"}),
+            new_answer=frame(ANSWER_ROWS, answer),
+            new_response=frame(RESPONSE_ROWS, {"request_id": request_id, "body": "{}"}),
+        )
+    stats = store.stats()
+    assert (stats.answers, stats.requests, stats.credits_used) == (1, 1, 1.0)
+    assert store.sql("select count(*) from request").item() == 2
+    assert store.sql("select count(*) from response").item() == 1
+
+
+def test_a_look_up_finds_a_person_by_any_of_their_keys(store: EnrichmentStore) -> None:
+    """With what was bought when, per block."""
+    keys = (("email", "jane@acme.example"), ("linkedin", "jane"))
+    bought(store, "jane", blocks=("company",), keys=keys)
+    asked = keys_of(
+        (0, "linkedin", "jane"), (1, "email", "jane@acme.example"), (2, "email", "omar@acme.example")
+    )
+    own_id, known = store.lookup(asked)
+    assert own_id["person"].to_list() == [0, 1, 2]
+    assert own_id["person_id"].n_unique() == 3
+    assert known.schema == KNOWN
+    assert known.sort("person").select("person", "person_id", "company_at", "personal_at").rows() == [
+        (0, person("jane"), START, None),
+        (1, person("jane"), START, None),
+    ]
+
+
+def test_the_id_of_a_new_person_is_the_same_in_every_process(store: EnrichmentStore, tmp_path: Path) -> None:
+    """It is made from the strongest key, so two processes come to one id."""
+    asked = keys_of((0, "linkedin", "jane"), (0, "email", "jane@acme.example"))
+    other = EnrichmentStore(tmp_path / "other.duckdb")
+    alone = keys_of((0, "linkedin", "jane"))
+    assert store.lookup(asked)[0].rows() == other.lookup(alone)[0].rows()
+
+
+def test_somebody_with_another_profile_is_somebody_else(store: EnrichmentStore) -> None:
+    """A shared address does not put one person's data on another's row."""
+    bought(store, "jane", keys=(("email", "team@acme.example"), ("linkedin", "jane")))
+    _, known = store.lookup(keys_of((0, "linkedin", "omar"), (0, "email", "team@acme.example")))
+    assert known.is_empty()
+
+
+def test_two_people_whom_an_answer_shows_to_be_one_are_one_from_then_on(store: EnrichmentStore) -> None:
+    """Bought as two; the second answer confirms a key of the first; both ids lead to all blocks."""
+    bought(store, "by-mail", day=1, blocks=("company",), keys=(("email", "j@a.example"),), company_name="A")
+    bought(
+        store,
+        "by-profile",
+        day=2,
+        blocks=("personal",),
+        keys=(("linkedin", "jane"), ("email", "j@a.example")),
+        bio="Hello",
+    )
+    _, known = store.lookup(keys_of((0, "email", "j@a.example"), (1, "linkedin", "jane")))
+    assert known["person_id"].unique().to_list() == [person("by-mail")]
+    assert known["candidates"].to_list() == [1, 1]
+    assert known["company_at"].null_count() == known["personal_at"].null_count() == 0
+    record = store.fetch(pl.Series([person("by-profile"), person("by-mail")]))
+    assert record.select("person_id", "company_name", "bio").unique().rows() == [
+        (person("by-mail"), "A", "Hello")
+    ]
+    assert store.sql("select count(*) from leads").item() == 1
+
+
+def test_links_are_followed_to_the_end(store: EnrichmentStore) -> None:
+    """A joins B, then B joins C: all three are the one known longest."""
+    bought(store, "c", day=2, keys=(("email", "c@x.example"),))
+    bought(store, "b", day=3, keys=(("email", "b@x.example"), ("email", "c@x.example")))
+    bought(store, "a", day=1, keys=(("email", "a@x.example"),))
+    bought(store, "d", day=4, keys=(("email", "a@x.example"), ("email", "b@x.example")))
+    links = dict(store.sql("select person_id::varchar, same_as::varchar from same_person").rows())
+    assert links == {person(name): person("a") for name in "bcd"}
+
+
+def test_a_key_of_two_profiles_links_nobody(store: EnrichmentStore) -> None:
+    """An address in the answers of two people with different profiles stays ambiguous."""
+    for name in ("jane", "omar"):
+        bought(store, name, keys=(("linkedin", name), ("email", "shared@acme.example")))
+    assert store.sql("select count(*) from link").item() == 0
+    _, known = store.lookup(keys_of((0, "email", "shared@acme.example")))
+    assert known.select("candidates", "own").rows() == [(2, False), (2, False)]
+
+
+def test_runs_and_ledger_show_the_last_state_of_each(store: EnrichmentStore) -> None:
+    """One row per run and per request, whatever their state changes."""
+    run_id = str(uuid.uuid4())
+    for state, summary in (("started", None), ("finished", '{"rows": 3}')):
+        store.commit(
+            new_run=frame(
+                RUN_ROWS,
+                {"run_id": run_id, "state": state, "happened_at": START, "rows": 3, "summary": summary},
+            )
+        )
+    assert store.runs().select("run_id", "state", "rows", "summary").rows() == [
+        (run_id, "finished", 3, '{"rows": 3}')
+    ]
+    bought(store, "jane")
+    assert store.ledger().select("state", "people").rows() == [("answered", 1)]
+
+
+def test_a_query_reads_and_cannot_write(store: EnrichmentStore) -> None:
+    """Placeholders work; errors are ours; a write is refused."""
+    assert store.sql("select $n + 1 as n", {"n": 41})["n"].item() == 42
+    with pytest.raises(QueryError, match="does not run"):
+        store.sql("select * from nowhere")
+    with pytest.raises(QueryError, match="read-only"):
+        store.sql("delete from answer")
+
+
+def test_every_view_is_exported_as_parquet(store: EnrichmentStore, tmp_path: Path) -> None:
+    """The folder is made, and the files read back."""
+    bought(store, "jane", title="CTO")
+    paths = store.export(tmp_path / "out")
+    assert [path.stem for path in paths] == ["leads", "failures", "stale", "credits_by_day", "coverage"]
+    assert pl.read_parquet(tmp_path / "out" / "leads.parquet")["title"].to_list() == ["CTO"]
+
+
+def test_coverage_and_failures_count_people(store: EnrichmentStore) -> None:
+    """A person without a value counts as not covered; one never found is a failure."""
+    bought(store, "jane", title="CTO")
+    bought(store, "omar")
+    bought(store, "nobody", found=False)
+    shares = dict(store.sql("select column_name, share from coverage").rows())
+    assert (shares["title"], shares["bio"]) == (0.5, 0.0)
+    assert store.sql("select person_id::varchar, reason from failures").rows() == [
+        (person("nobody"), "unknown")
+    ]
+
+
+def test_only_the_owner_may_read_the_file(store: EnrichmentStore) -> None:
+    """The store and its sidecar hold personal data."""
+    store.stats()
+    assert store.path.stat().st_mode & 0o777 == 0o600
+    assert Path(f"{store.path}.lock").stat().st_mode & 0o777 == 0o600
+
+
+def test_raw_bodies_stay_compressed(store: EnrichmentStore) -> None:
+    """Under the old storage version, too."""
+    store.stats()
+    with duckdb.connect(str(store.path)) as connection:
+        connection.execute(
+            "insert into response select uuid(), uuid(), now(), repeat('some text ', 100) || i from range(9999) t(i)"
+        )
+        connection.execute("checkpoint")
+        segments = connection.execute(
+            "select compression from pragma_storage_info('response') where column_name = 'body' and segment_type = 'VARCHAR'"
+        ).fetchall()
+    assert set(segments) == {("ZSTD",)}
+
+
+def test_another_version_line_of_duckdb_reads_the_leads_view(store: EnrichmentStore) -> None:
+    """The shell of DuckDB 1.x opens what the library of 2.x wrote."""
+    bought(store, "jane", title="CTO", skills=["python"])
+    shell = shutil.which("duckdb", path=str(Path(sys.executable).parent))
+    assert shell is not None, "the dev extra installs duckdb-cli"
+    version = subprocess.run([shell, "--version"], capture_output=True, text=True, check=True).stdout
+    assert version.startswith("v1.")
+    query = "select title, skills from leads"
+    told = subprocess.run(
+        [shell, "-readonly", "-json", str(store.path), query], capture_output=True, text=True, check=True
+    )
+    assert json.loads(told.stdout)[0]["title"] == "CTO"
+
+
+# --- files that are not ours -----------------------------------------------------------------------------
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    """The message names the file; its bytes stay."""
+    path = tmp_path / "leads.duckdb"
+    path.write_text("email\njane@acme.example\n" * 400)
+    before = path.read_bytes()
+    with pytest.raises(NotAStoreError, match=r"leads\.duckdb is not a DuckDB database"):
+        EnrichmentStore(path).stats()
+    assert path.read_bytes() == before
+
+
+def test_somebody_elses_database_is_left_alone(tmp_path: Path) -> None:
+    """A DuckDB file with other tables is not taken over."""
+    path = tmp_path / "warehouse.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("create table sales (amount int)")
+    with pytest.raises(NotAStoreError, match="not a store of buena_pipeline"):
+        EnrichmentStore(path).stats()
+    with duckdb.connect(str(path)) as connection:
+        assert connection.execute("select table_name from duckdb_tables()").fetchall() == [("sales",)]
+
+
+def test_a_store_of_a_newer_release_is_refused(store: EnrichmentStore) -> None:
+    """The message says how to upgrade."""
+    store.stats()
+    with duckdb.connect(str(store.path)) as connection:
+        connection.execute("insert into meta values ('schema_version', '99')")
+    with pytest.raises(StoreVersionError, match=r"schema version 99.*pip install --upgrade"):
+        EnrichmentStore(store.path).stats()
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    """No folder is made behind the user's back."""
+    with pytest.raises(StoreError, match="does not exist"):
+        EnrichmentStore(tmp_path / "nowhere" / "buena.duckdb").stats()
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_read_only_store_neither_creates_nor_writes(store: EnrichmentStore, tmp_path: Path) -> None:
+    """It reads what is there and refuses the rest."""
+    with pytest.raises(NotAStoreError, match="no store at"):
+        EnrichmentStore(tmp_path / "missing.duckdb", read_only=True).stats()
+    bought(store, "jane")
+    reader = EnrichmentStore(store.path, read_only=True)
+    assert reader.stats().people == 1
+    with pytest.raises(StoreError, match="read-only"):
+        reader.commit()
+
+
+def test_a_store_in_memory_is_refused() -> None:
+    """It would forget what was paid for."""
+    with pytest.raises(SettingsError, match="memory"):
+        EnrichmentStore(":memory:")
+
+
+def test_a_store_held_by_another_program_names_its_process(store: EnrichmentStore) -> None:
+    """A DuckDB shell left open, played by a second process."""
+    store.stats()
+    script = textwrap.dedent(
+        f"""
+        import duckdb
+        connection = duckdb.connect({str(store.path)!r})
+        print("held", flush=True)
+        input()
+        """
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        impatient = EnrichmentStore(store.path, lock_timeout=0.1)
+        with pytest.raises(StoreLockedError, match=rf"held by process {holder.pid}\b"):
+            impatient.stats()
+        holder.communicate("\n")
+    assert impatient.stats().people == 0
+
+
+def test_a_store_in_use_by_this_library_elsewhere_is_waited_for(store: EnrichmentStore) -> None:
+    """The sidecar keeps the turns; the message says so when it takes too long."""
+    store.stats()
+    other = EnrichmentStore(store.path, lock_timeout=0.05)
+    with store._database.connect(), pytest.raises(StoreLockedError, match="another process of this library"):
+        other.stats()
+    assert other.stats().people == 0
+
+
+def test_a_connection_of_ones_own_to_the_same_file_is_explained(store: EnrichmentStore) -> None:
+    """In one process DuckDB takes one configuration per file."""
+    store.stats()
+    with (
+        duckdb.connect(str(store.path)),
+        pytest.raises(StoreLockedError, match=r"already open in this process"),
+    ):
+        EnrichmentStore(store.path, lock_timeout=0.1).stats()
