@@ -63,32 +63,29 @@ def identify(frame: pl.DataFrame | pl.LazyFrame, columns: LeadColumns) -> pl.Dat
     require_columns(lazy.collect_schema(), columns)
     if not columns.names:
         raise ColumnError("No column is given that could say who the leads are; see find_columns().")
-    addresses = _address_columns(lazy, columns.email)
-    rows = _names(_addresses(lazy, columns, addresses), columns)
-    identified = _keys(rows, len(addresses))
+    places = _places(lazy, columns.email)
+    identified = _keys(_names(_written(lazy, columns, places), columns), places)
     return identified.collect(engine="in-memory") if isinstance(frame, pl.DataFrame) else identified
 
 
-def _address_columns(lazy: pl.LazyFrame, emails: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
-    """The addresses to look at, as e-mail column and place in the cell: first places first."""
+def _places(lazy: pl.LazyFrame, emails: tuple[str, ...]) -> list[tuple[int, int]]:
+    """Where addresses stand, as (number of the e-mail column, place in its cells): first places first."""
     if not emails:
-        return ()
+        return []
     at_signs = [pl.col(name).cast(pl.String).str.count_matches("@", literal=True).max() for name in emails]
-    most = lazy.select(**{str(nth): count for nth, count in enumerate(at_signs)}).collect().row(0)
-    further = [
-        (nth, place) for nth, count in enumerate(most) for place in range(1, min(count or 0, MAX_ADDRESSES))
+    counts = lazy.select(**{str(nth): count for nth, count in enumerate(at_signs)}).collect().row(0)
+    first = [(nth, 0) for nth in range(len(emails))]
+    return first + [
+        (nth, at) for nth, count in enumerate(counts) for at in range(1, min(count or 0, MAX_ADDRESSES))
     ]
-    return (*((nth, 0) for nth in range(len(emails))), *further)
 
 
-def _addresses(
-    lazy: pl.LazyFrame, columns: LeadColumns, addresses: tuple[tuple[int, int], ...]
-) -> pl.LazyFrame:
+def _written(lazy: pl.LazyFrame, columns: LeadColumns, places: list[tuple[int, int]]) -> pl.LazyFrame:
     """What is written, column by column: ``address_*``, ``profile`` and the names, cleaned."""
     cells = [
-        email_addresses(
-            pl.col(name), most=1 + max(place for column, place in addresses if column == nth)
-        ).alias(f"cell_{nth}")
+        email_addresses(pl.col(name), most=1 + max(place for column, place in places if column == nth)).alias(
+            f"cell_{nth}"
+        )
         for nth, name in enumerate(columns.email)
     ]
     texts = [
@@ -103,7 +100,7 @@ def _addresses(
     written = profile(pl.col(columns.linkedin_url)) if columns.linkedin_url else pl.lit(None, pl.String)
     return lazy.select(*cells, *texts, written.alias("profile")).with_columns(
         pl.col(f"cell_{nth}").struct.field(f"address_{place}").alias(f"address_{number}")
-        for number, (nth, place) in enumerate(addresses)
+        for number, (nth, place) in enumerate(places)
     )
 
 
@@ -119,20 +116,20 @@ def _names(rows: pl.LazyFrame, columns: LeadColumns) -> pl.LazyFrame:
     )
 
 
-def _keys(rows: pl.LazyFrame, addresses: int) -> pl.LazyFrame:
+def _keys(rows: pl.LazyFrame, places: list[tuple[int, int]]) -> pl.LazyFrame:
     """The identified rows: what could be sent, then the keys."""
+    addresses = range(len(places))
     rows = rows.with_columns(
         slug_of(pl.col("profile")).alias("slug"),
         company_key(pl.col("company")).alias("company_key"),
         person_name_key(pl.col("first_name"), pl.col("last_name")).alias("name_key"),
-        *(mailbox_of(pl.col(f"address_{nth}")).alias(f"mailbox_{nth}") for nth in range(addresses)),
+        *(mailbox_of(pl.col(f"address_{nth}")).alias(f"mailbox_{nth}") for nth in addresses),
     ).with_columns(
         (pl.col("name_key").is_not_null() & is_role_mailbox(pl.col(f"mailbox_{nth}"))).alias(f"shared_{nth}")
-        for nth in range(addresses)
+        for nth in addresses
     )
-    email = (
-        pl.coalesce(f"address_{nth}" for nth in range(addresses)) if addresses else pl.lit(None, pl.String)
-    )
+    in_table_order = [f"address_{nth}" for nth in sorted(addresses, key=places.__getitem__)]
+    email = pl.coalesce(in_table_order) if in_table_order else pl.lit(None, pl.String)
     sent = {"email": email, "linkedin_url": url_of(pl.col("profile"), pl.col("slug"))}
     whole_name = pl.col("first_name").is_not_null() & pl.col("last_name").is_not_null()
     return rows.select(
@@ -140,13 +137,13 @@ def _keys(rows: pl.LazyFrame, addresses: int) -> pl.LazyFrame:
         pl.col("slug").alias("key_linkedin"),
         *(
             pl.when(~pl.col(f"shared_{nth}")).then(pl.col(f"mailbox_{nth}")).alias(f"key_email_{nth}")
-            for nth in range(addresses)
+            for nth in addresses
         ),
         *(
             pl.when(pl.col(f"shared_{nth}"))
             .then(pl.concat_str(f"mailbox_{nth}", "name_key", separator=SEPARATOR))
             .alias(f"key_mailbox_{nth}")
-            for nth in range(addresses)
+            for nth in addresses
         ),
         pl.when(whole_name & pl.col("name_key").str.contains(" ", literal=True))
         .then(pl.concat_str("name_key", "company_key", separator=SEPARATOR))

@@ -62,7 +62,7 @@ class Buyer:
         ledger: the books of the run.
         max_credits: credits that may be spent; None for no limit.
         max_wait: seconds of rate-limit waits that one request may bear.
-        progress: called after each round.
+        progress: called after each transaction that settled somebody.
     """
 
     def __init__(
@@ -102,6 +102,8 @@ class Buyer:
         while True:
             opening = list(self._open(queue, list(flying.values())))
             self._ledger.write(opening)
+            if self._progress is not None and self._ledger.settled:
+                self._progress(EnrichmentProgress(self._ledger.settled, people, self.bill.credits_used))
             for request in opening:
                 flying[self._submit(request)] = request
             if not flying:
@@ -109,8 +111,6 @@ class Buyer:
             done, _ = wait(flying, return_when=FIRST_COMPLETED)
             for future in done:
                 self._take(flying.pop(future), future.result())
-            if self._progress is not None:
-                self._progress(EnrichmentProgress(self._ledger.settled, people, self.bill.credits_used))
         for batch in (*self._again, *queue):
             self._ledger.settle(batch.people, "deferred", self.bill.stopped)
         return self.bill

@@ -32,7 +32,7 @@ _ROLES = (
     "|purchasing|reception|recruiting|recruitment|rh|root|sales|security|sekretariat|service|shop|spam|support|team"
     "|tech|test|unknown|unsubscribe|ventas|vertrieb|verwaltung|web|webmaster|welcome|zentrale"
 )
-_ROLE_MAILBOX = rf"^(?:{_ROLES})(?:[._-](?:[a-z]{{2}}|emea|apac|latam|team)|\d{{1,3}})?(?:\+[^@]*)?@"
+_ROLE_MAILBOX = rf"(?i)^(?:{_ROLES})(?:[._-](?:[a-z]{{2}}|emea|apac|latam|team)|\d{{1,3}})?(?:\+[^@]*)?@"
 
 
 def email_addresses(expr: pl.Expr, *, most: int = MAX_ADDRESSES) -> pl.Expr:
@@ -113,7 +113,7 @@ def is_role_mailbox(expr: pl.Expr) -> pl.Expr:
     """Whether an address is read by whoever does a job (``info@``, ``sales.de@``), not by one person.
 
     Args:
-        expr: addresses as ``email_address`` or ``email_key`` give them.
+        expr: one column of addresses, such as ``email_address`` gives.
 
     Returns:
         Boolean, as long as the input, null where the address is.
@@ -139,7 +139,7 @@ def _normal_mailbox(address: pl.Expr) -> pl.Expr:
 
 
 def _written(text: pl.Expr, names: Sequence[str]) -> pl.Expr:
-    """The distinct addresses in lower-case cells that are not simply one address: Struct with these fields."""
+    """The distinct addresses in lower-case cells that are not simply one address: a Struct of them."""
     parts = staged(
         where(not_ascii(text), text, _compatible),
         # A mailto link has a query behind its address

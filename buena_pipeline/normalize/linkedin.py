@@ -17,7 +17,7 @@ _HOST = r"(?:https?:/*|//)?(?:[a-z0-9-]+\.)*linkedin\.com\.?(?::\d+)?/+"
 _PROFILE = rf"(?i)^(?:{_HOST}|/?)(?:(?:mwlite|comm)/+)?(?:in|pub)/+"
 # The public URLs of before 2015, /pub/name/a/b/c: today that is /in/name-cba with three digits for c and b
 _OLD_PROFILE = r"(?i)(?:^|/)pub/+([^/?#\s]+)/+([0-9a-z]{1,3})/+([0-9a-z]{1,3})/+([0-9a-z]{1,3})(?:[/?#\s]|$)"
-_BEHIND_SLUG = r"(?s)(?:[/?#\s,;|<>()\x22'].*|\.+)$"
+_BEHIND_SLUG = r"(?s)(?:\s*[/?#\r\n\t,;|<>()\x22'].*|\.+)$"
 _NO_SLUG = r"[\s.@%<>()\[\]{}\\/?#&=:;,|\x22'\x00-\x1f\x7f]"
 _NOBODYS: Final = ("", "me", "Me", "ME", "unknown", "Unknown", "UNKNOWN", "unavailable", "Unavailable")
 _MEMBER_ID = "^AC[a-z]AA"  # an internal id instead of a chosen name: the site tells its cases apart

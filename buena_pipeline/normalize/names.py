@@ -124,7 +124,8 @@ def split_full_name(expr: pl.Expr) -> pl.Expr:
         lambda name: name.str.replace(r"^([^\s\x1f]+)(?:\s+\p{L}\.)*\s+([^\x1f]+)$", "$1\x1f$2"),
     )
     pair = marked.str.splitn("\x1f", 2).struct.rename_fields(["first", "last"])
-    return pair.struct.with_fields(first=clean_text(pl.field("first")), last=clean_text(pl.field("last")))
+    part = {name: clean_text(pl.field(name).str.strip_chars(" ,")) for name in ("first", "last")}
+    return pair.struct.with_fields(**part)
 
 
 def _words(name: pl.Expr) -> pl.Expr:
