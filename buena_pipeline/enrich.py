@@ -389,7 +389,9 @@ def _first_reason(statuses: pl.DataFrame, bill: Bill) -> str | None:
     return None if deferred.is_empty() else bill.stopped or deferred[0]
 
 
-def _duration(name: str, value: timedelta | None) -> timedelta | None:
-    if value is not None and (not isinstance(value, timedelta) or value < timedelta(0)):
+def _duration(name: str, value: object) -> timedelta | None:
+    if value is None:
+        return None
+    if not isinstance(value, timedelta) or value < timedelta(0):
         raise InputError(f"{name} takes a datetime.timedelta from 0 on, such as timedelta(days=90), or None.")
     return value

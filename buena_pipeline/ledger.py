@@ -103,13 +103,13 @@ class Ledger:
         """An answer: each item to its person; people it does not mention are failed, until the next run."""
         people, now = request.batch.people, datetime.now(UTC)
         ids, request_id = people["person_id"], request.row["request_id"]
-        answered: list[int] = []
+        answered: set[int] = set()
         # at most 50 leads
         for item, index in zip(answer.items, match_items(people.to_dicts(), answer.items), strict=True):
             if index is None:
                 self.keep(request, item.body)
                 continue
-            answered.append(index)
+            answered.add(index)
             self._add(
                 "answer",
                 person_id=ids[index],
@@ -122,8 +122,8 @@ class Ledger:
             )
         if answer.rest is not None:
             self.keep(request, answer.rest)
-        missing = pl.Series(range(people.height), dtype=pl.UInt32).is_in(answered).not_()
-        self.settle(people.filter(missing), "failed", "no answer for this lead")
+        if missing := sorted(set(range(people.height)) - answered):
+            self.settle(people[missing], "failed", "no answer for this lead")
         self.close(request, "answered", used=answer.credits_used, remaining=answer.credits_remaining)
 
     def write(self, opening: Sequence[Request] = ()) -> None:

@@ -140,21 +140,19 @@ def person_keys(identified: pl.DataFrame, person: pl.Series) -> pl.DataFrame:
     number, people = _slots(person)
     with_profile = _people_with(identified, ("linkedin",), number, people)
     with_strong = _people_with(identified, _STRONG, number, people)
-    parts = []
+    parts, values, cells = [], [], 0
     for kind in KEY_KINDS:
         keys = _Keys.of(identified, kind)
         owner = keys.least(number)
         if (several := owner != keys.most(number)).any():
             stronger = with_strong if kind == "name" else with_profile
             owner[several] = keys.least(np.where(stronger[number], _NOBODY, number))[several]
-        kept = owner < people
-        cells = keys.cells[keys.starts[kept]]
-        parts.append(
-            pl.DataFrame({"person": owner[kept], "row": keys.first_rows()[kept], "cell": cells}).with_columns(
-                pl.lit(kind, KEY_KIND).alias("kind"), keys.values.gather(cells).alias("value")
-            )
-        )
-    return pl.concat(parts).sort("person", "kind", "row", "cell").select(*PERSON_KEYS)
+        part = {"person": owner, "row": keys.first_rows(), "cell": keys.cells[keys.starts] + cells}
+        parts.append(pl.DataFrame(part).filter(owner < people).with_columns(kind=pl.lit(kind, KEY_KIND)))
+        values.append(keys.values)
+        cells += len(keys.values)
+    ordered = pl.concat(parts).sort("person", "kind", "row", "cell")
+    return ordered.with_columns(pl.concat(values).gather(ordered["cell"]).alias("value")).select(*PERSON_KEYS)
 
 
 # --- keys ------------------------------------------------------------------------------------------------

@@ -267,9 +267,10 @@ def score_total(model: ScoringModel, prefix: str = DEFAULT_PREFIX, *, has_status
 
 def _contains(text: pl.Expr, words: Sequence[str]) -> pl.Expr:
     """Whether the text contains any of the words, in upper or lower case."""
+    patterns = pl.lit(list(words), pl.List(pl.String))
     if all(word.isascii() for word in words):
-        return text.str.contains_any(list(words), ascii_case_insensitive=True)
-    return text.str.to_lowercase().str.contains_any(list(words))
+        return text.str.contains_any(patterns, ascii_case_insensitive=True)
+    return text.str.to_lowercase().str.contains_any(patterns)
 
 
 def _has_word(text: pl.Expr, words: Sequence[str]) -> pl.Expr:

@@ -215,11 +215,12 @@ def test_tables_of_other_libraries_come_back_as_polars(client: BuenaClient, stor
     """Pandas (its index is left out), pyarrow and a DuckDB relation."""
     expected = enrich_frame(addresses(2), client=client, store=store)["buena_person_id"]
     plain = {"email": addresses(2)["email"].to_list()}
-    relation = duckdb.sql("select 'person' || i || '@acme' || i || '.example' as email from range(2) t(i)")
-    for table in (pd.DataFrame(plain, index=["x", "y"]), pa.table(plain), relation):
-        enriched = enrich_frame(table, client=client, store=store)
-        assert enriched.columns[0] == "email"
-        assert enriched["buena_person_id"].equals(expected)
+    with duckdb.connect() as connection:
+        made = connection.sql("select 'person' || i || '@acme' || i || '.example' as email from range(2) t(i)")
+        for table in (pd.DataFrame(plain, index=["x", "y"]), pa.table(plain), made):
+            enriched = enrich_frame(table, client=client, store=store)
+            assert enriched.columns[0] == "email"
+            assert enriched["buena_person_id"].equals(expected)
 
 
 @pytest.mark.parametrize("table", [[{"email": "a@x.example"}], {"email": ["a"]}, pl.Series(["a"]), None])

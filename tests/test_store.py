@@ -294,11 +294,13 @@ def test_raw_bodies_stay_compressed(store: EnrichmentStore) -> None:
     store.stats()
     with duckdb.connect(str(store.path)) as connection:
         connection.execute(
-            "insert into response select uuid(), uuid(), now(), repeat('some text ', 100) || i from range(9999) t(i)"
+            "insert into response"
+            " select uuid(), uuid(), now(), repeat('some text ', 100) || i from range(9999) t(i)"
         )
         connection.execute("checkpoint")
         segments = connection.execute(
-            "select compression from pragma_storage_info('response') where column_name = 'body' and segment_type = 'VARCHAR'"
+            "select compression from pragma_storage_info('response')"
+            " where column_name = 'body' and segment_type = 'VARCHAR'"
         ).fetchall()
     assert set(segments) == {("ZSTD",)}
 

@@ -63,8 +63,9 @@ def email_addresses(expr: pl.Expr, *, most: int = MAX_ADDRESSES) -> pl.Expr:
     )
     found = {name: rest.struct.field(name) for name in names}
     found["address_0"] = pl.when(plain).then(text).otherwise(found["address_0"])
-    cell = cell.struct.with_fields(**found)
-    return pl.struct(cell.struct.field(names)).alias(output_name(expr))
+    # one expression with all fields, not one per field: each would compute the cell again
+    cell = cell.struct.with_fields(addresses=pl.struct([found[name].alias(name) for name in names]))
+    return cell.struct.field("addresses").alias(output_name(expr))
 
 
 def email_address(expr: pl.Expr) -> pl.Expr:
@@ -106,7 +107,7 @@ def email_key(expr: pl.Expr) -> pl.Expr:
 
 def mailbox_of(address: pl.Expr) -> pl.Expr:
     """The mailbox that an address, as ``email_addresses`` gives it, is delivered to; String."""
-    return where(address.str.contains(rf"\+|{_GOOGLE}"), address, _normal_mailbox)
+    return staged(address, lambda text: where(text.str.contains(rf"\+|{_GOOGLE}"), text, _normal_mailbox))
 
 
 def is_role_mailbox(expr: pl.Expr) -> pl.Expr:
@@ -154,10 +155,8 @@ def _written(text: pl.Expr, names: Sequence[str]) -> pl.Expr:
     part = pl.element().str.strip_chars(_AROUND).str.strip_chars_end(_AROUND + ".")
     possible = parts.list.eval(part.filter(part.str.contains(_POSSIBLE))).list.unique(maintain_order=True)
     nth = {name: pl.field("possible").list.get(place, null_on_oob=True) for place, name in enumerate(names)}
-    scope = pl.struct(possible=possible).struct.with_fields(
-        **{name: _deliverable(nth[name]) for name in names}
-    )
-    return pl.struct(scope.struct.field(list(names)))
+    addresses = pl.struct([_deliverable(nth[name]).alias(name) for name in names])
+    return pl.struct(possible=possible).struct.with_fields(addresses=addresses).struct.field("addresses")
 
 
 def _compatible(text: pl.Expr) -> pl.Expr:

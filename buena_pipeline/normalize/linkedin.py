@@ -104,7 +104,8 @@ def _written_otherwise(text: pl.Expr) -> pl.Expr:
         lambda slug: where(
             slug.str.contains("%", literal=True), slug, lambda some: each_distinct(some, _decoded)
         ),
-        lambda slug: where(not_ascii(slug), slug, _visible),
+        # Composed before it is judged: what stands for a semicolon in Greek becomes one
+        lambda slug: where(not_ascii(slug), slug, lambda some: _visible(some).str.normalize("NFC")),
         lambda slug: pl.when(~slug.str.contains(_NO_SLUG)).then(slug),
     )
 

@@ -139,11 +139,11 @@ def if_present(
 
     def changed(texts: pl.Series) -> pl.Series:
         present = texts.is_not_null()
+        if not present.any():
+            return pl.Series(texts.name, [None], dtype=dtype).new_from_index(0, len(texts))
         some = pl.DataFrame({"value": texts.filter(present)}).select(value=change(pl.col("value")))["value"]
         if len(some) == len(texts):
             return some
-        if some.is_empty():
-            return pl.Series(texts.name, [None], dtype=dtype).new_from_index(0, len(texts))
         return some.gather(pl.select(pl.when(present).then(present.cum_sum() - 1)).to_series())
 
     return value.map_batches(changed, return_dtype=dtype, is_elementwise=True)
