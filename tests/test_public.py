@@ -1,0 +1,108 @@
+"""What the package shows the world: exported, documented, importable without its extras."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import buena_pipeline
+from buena_pipeline import errors
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("name", buena_pipeline.__all__)
+def test_every_public_name_is_there_and_documented(name: str) -> None:
+    """With a docstring of its own, and an example that runs where there is something to call."""
+    thing = getattr(buena_pipeline, name)
+    assert inspect.getdoc(thing)
+    frozen = hasattr(thing, "__dataclass_fields__")
+    if not frozen and thing is not buena_pipeline.BuenaError:
+        assert ">>>" in inspect.getdoc(thing), f"{name} has no example"
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    """The lazy Sandbox does not hide typos."""
+    with pytest.raises(AttributeError, match="no attribute 'Sandbax'"):
+        _ = buena_pipeline.Sandbax  # type: ignore[attr-defined]
+
+
+def test_the_library_imports_without_its_extras() -> None:
+    """No Starlette, no Typer, no pandas: only what `dependencies` names, and a clear word about the rest."""
+    script = """
+import sys
+for name in ("starlette", "uvicorn", "typer", "rich", "pandas", "dagster"):
+    sys.modules[name] = None
+import buena_pipeline
+try:
+    buena_pipeline.Sandbox
+except buena_pipeline.BuenaError as error:
+    print(error)
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert 'pip install "buena-pipeline[sandbox]"' in told.stdout
+    assert not told.stderr
+
+
+def test_every_error_is_in_the_one_tree() -> None:
+    """``except BuenaError`` is enough."""
+    raised = [thing for _, thing in inspect.getmembers(errors, inspect.isclass)]
+    assert all(issubclass(thing, errors.BuenaError) for thing in raised)
+
+
+def python_blocks(page: str) -> list[str]:
+    """The Python code of a page, in order."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def test_the_code_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Block after block, in one session, against a sandbox as the API."""
+    leads = (ROOT / "examples" / "leads.csv").read_text(encoding="utf-8")
+    (tmp_path / "leads.csv").write_text(leads, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    blocks = python_blocks("README.md")
+    assert len(blocks) == 2
+    with buena_pipeline.Sandbox() as sandbox:
+        monkeypatch.setenv("BUENA_API_KEY", sandbox.api_key)
+        monkeypatch.setenv("BUENA_BASE_URL", sandbox.url)
+        for block in blocks:
+            exec(compile(block, "README.md", "exec"), names)
+        assert sandbox.requests > 0
+    assert names["scored"]["buena_score"].max() > 0
+
+
+def test_the_queries_of_the_readme_run(tmp_path: Path) -> None:
+    """Each on an empty store."""
+    store = buena_pipeline.EnrichmentStore(tmp_path / "buena.duckdb")
+    (block,) = re.findall(r"```sql\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    queries = [query for query in block.split(";") if re.sub(r"--.*", "", query).strip()]
+    assert len(queries) == 3
+    for query in queries:
+        assert store.sql(query) is not None
+
+
+@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_between_the_pages_lead_somewhere(page: str) -> None:
+    """Relative links only; the web is not asked."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)", text):
+        assert (ROOT / target).exists(), f"{page} links to {target}, which is not there"
+
+
+def test_the_layers_of_the_architecture_page_name_every_module() -> None:
+    """A reader finds a thing by the page; a new module is put on it."""
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    package = ROOT / "buena_pipeline"
+    modules = {path.stem for path in package.glob("*.py")} | {
+        path.parent.name for path in package.glob("*/__init__.py")
+    }
+    missing = {name for name in modules - {"__init__"} if f"`{name}`" not in page}
+    assert not missing
