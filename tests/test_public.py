@@ -82,7 +82,8 @@ def test_the_code_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_the_queries_of_the_readme_run(tmp_path: Path) -> None:
     """Each on an empty store."""
     store = buena_pipeline.EnrichmentStore(tmp_path / "buena.duckdb")
-    (block,) = re.findall(r"```sql\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```sql\n(.*?)```", page, flags=re.DOTALL)
     queries = [query for query in block.split(";") if re.sub(r"--.*", "", query).strip()]
     assert len(queries) == 3
     for query in queries:
