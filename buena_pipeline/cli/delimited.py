@@ -177,7 +177,7 @@ def _mend_quotes(text: bytes, delimiter: str, width: int, *, name: str, skipped:
         for record in reader:
             if record and len(record) != width:
                 raise FileFormatError(
-                    f"{name}, line {reader.line_num + skipped}: {len(record)} fields, but the header has {width}. "
+                    f"{name}, line {reader.line_num + skipped}: a record of {len(record)} instead of {width} fields. "
                     "A field that holds a delimiter or a line break needs quotation marks around it."
                 )
             writer.writerow(record)
