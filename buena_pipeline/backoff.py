@@ -40,10 +40,10 @@ class Patience:
                 return self.faults < self.attempts
             case RateLimited(wait=wait):
                 self.faults = 0
-                seconds = UNTOLD_WAIT if wait is None else wait
+                # a vendor that says "0" over and over must not be asked in a tight loop
+                seconds = UNTOLD_WAIT if wait is None else max(wait, 0.05)
                 if self.waited + seconds > self.max_wait:
                     return False
-                # a vendor that says "0" over and over must not be asked in a tight loop
-                self.waited += max(seconds, 0.05)
-                return max(seconds, 0.05)
+                self.waited += seconds
+                return seconds
         return False

@@ -76,7 +76,7 @@ class PermissionDeniedError(VendorError):
         available: the permissions the key has.
     """
 
-    def __init__(self, message: str, *, required: str | None, available: tuple[str, ...]) -> None:
+    def __init__(self, message: str, *, required: str | None = None, available: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.required = required
         self.available = available

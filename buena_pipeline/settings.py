@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from buena_pipeline.errors import SettingsError
 from buena_pipeline.schema import BLOCKS
@@ -64,10 +66,10 @@ class EnrichmentOptions:
         Raises:
             SettingsError: if a name is not one of the four.
         """
-        wanted = {blocks} if isinstance(blocks, str) else set(blocks)  # type: ignore[call-overload]
-        if unknown := sorted(wanted - set(BLOCKS)):
+        names = [blocks] if isinstance(blocks, str) or not isinstance(blocks, Iterable) else list(blocks)
+        if unknown := sorted({str(name) for name in names if name not in BLOCKS}):
             raise SettingsError(f"No such block: {', '.join(unknown)}. The vendor has {', '.join(BLOCKS)}.")
-        return cls(**{block: block in wanted for block in BLOCKS})
+        return cls(**{block: block in names for block in BLOCKS})
 
 
 def resolve_api_key(api_key: str | None) -> str:
@@ -89,9 +91,23 @@ def resolve_api_key(api_key: str | None) -> str:
 def resolve_base_url(base_url: str | None) -> str:
     """The API's base URL from the argument, else ``BUENA_BASE_URL``, else the vendor's production API."""
     url = (base_url or os.environ.get("BUENA_BASE_URL", "") or PRODUCTION_URL).strip().rstrip("/")
-    if not url.startswith(("https://", "http://")):
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        host = ""
+    else:
+        host = host if all(host.split(".")) and host.isprintable() else ""
+    # not shown: whatever stands in the place of the URL may be a secret
+    if not host or parts.scheme not in ("http", "https"):
         raise SettingsError(
-            f"The base URL {url!r} does not start with https:// or http://. Default: {PRODUCTION_URL}"
+            "The base URL (BUENA_BASE_URL) is not one: it takes https:// or http://, a host and a path. "
+            f"Default: {PRODUCTION_URL}"
+        )
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise SettingsError(
+            "The base URL (BUENA_BASE_URL) holds more than host and path: leave out user, password and "
+            "query; the key goes into BUENA_API_KEY."
         )
     return url
 

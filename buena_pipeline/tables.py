@@ -35,8 +35,9 @@ def as_frame(table: Any) -> pl.DataFrame:
         return table.collect()
     if isinstance(table, pl.Series) or not hasattr(table, "__arrow_c_stream__"):
         raise InputError(
-            f"A table is needed, not {type(table).__name__}: a polars DataFrame or LazyFrame, or anything with "
-            "the Arrow PyCapsule interface, such as a pandas DataFrame, a pyarrow Table or a DuckDB relation."
+            f"A table is needed, not {type(table).__name__}: a polars DataFrame or LazyFrame, or anything "
+            "with the Arrow PyCapsule interface, such as a pandas DataFrame, a pyarrow Table or a "
+            "DuckDB relation."
         )
     try:
         frame = pl.DataFrame(table)

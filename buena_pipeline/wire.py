@@ -7,7 +7,6 @@ tolerantly: unknown fields stay in the raw text of each item, missing and null o
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from buena_pipeline.errors import AuthenticationError, PermissionDeniedError, VendorError
+from buena_pipeline.lenient_json import as_number, as_object, as_text, decode, entries, load, members
 from buena_pipeline.settings import EnrichmentOptions
 
 MAX_LEADS: Final = 50
@@ -178,10 +178,10 @@ def interpret(  # noqa: PLR0911 - the vendor's table of answers, one return a ro
 
     Rests on the responses of ``POST /enrich``.
     """
-    if status == 200:
-        return _read_answer(body)
-    error = _read_object(body)
-    details = _object(error.get("details"))
+    if 200 <= status < 300:
+        return _read_answer(status, body)
+    error = as_object(load(decode(body)))
+    details = as_object(error.get("details"))
     match status:
         case 400 | 413 | 422:
             return _read_refusal(error, details)
@@ -194,8 +194,8 @@ def interpret(  # noqa: PLR0911 - the vendor's table of answers, one return a ro
             )
         case 402:
             return OutOfCredits(
-                remaining=max(_number(details.get("remaining")) or 0.0, 0.0),
-                required=_number(details.get("required")),
+                remaining=max(as_number(details.get("remaining")) or 0.0, 0.0),
+                required=as_number(details.get("required")),
             )
         case 403:
             return Halt(permission_denied(error))
@@ -215,8 +215,8 @@ def interpret(  # noqa: PLR0911 - the vendor's table of answers, one return a ro
 
 def permission_denied(error: Mapping[str, Any]) -> PermissionDeniedError:
     """The error for a 403 body: names the permission that is missing and those the key has."""
-    hint = _object(error.get("permissionHelp"))
-    required = _text(hint.get("required"))
+    hint = as_object(error.get("permissionHelp"))
+    required = as_text(hint.get("required"))
     given = hint.get("available")
     available = tuple(str(name) for name in given) if isinstance(given, list) else ()
     return PermissionDeniedError(
@@ -228,42 +228,40 @@ def permission_denied(error: Mapping[str, Any]) -> PermissionDeniedError:
     )
 
 
-def _read_answer(body: bytes) -> Answer | Unknown:
-    text = body.decode("utf-8", "replace")
+def _read_answer(status: int, body: bytes) -> Answer | Unknown:
+    text = decode(body)
     if not text.strip():
-        return Unknown("the vendor answered 200 with an empty body")
-    envelope = _split(text)
-    data = _split(envelope.pop("data", "null"))
-    lists = {name: _split_list(data.pop(name)) for name in ("enriched", "failed") if name in data}
-    if not any(entries is not None for entries in lists.values()):
-        why = "without any results" if envelope else "that is not JSON"
-        return Unknown(f"the vendor answered 200 with a body {why}", body=text)
-    items = tuple(
-        _read_item(entry, found=name == "enriched")
-        for name, entries in lists.items()
-        for entry in entries or ()
+        return Unknown(f"the vendor answered {status} with an empty body")
+    envelope = members(text)
+    data = members(envelope.pop("data", "null"))
+    lists = {name: entries(data.pop(name)) for name in ("enriched", "failed") if name in data}
+    if not any(items is not None for items in lists.values()):
+        why = "that is not JSON" if load(text) is None else "without any results"
+        return Unknown(f"the vendor answered {status} with a body {why}", body=text)
+    items = tuple(_read_item(item, found=name == "enriched") for name in lists for item in lists[name] or ())
+    used, remaining = (
+        as_number(load(data.pop(name, "null"))) for name in ("creditsUsed", "remainingCredits")
     )
-    used, remaining = (_number(_load(data.pop(name, "null"))) for name in ("creditsUsed", "remainingCredits"))
     envelope.pop("success", None)
     unknown_fields = {**envelope, **{f"data.{name}": raw for name, raw in data.items()}}
     return Answer(items, used, remaining, rest=json.dumps(unknown_fields) if unknown_fields else None)
 
 
 def _read_item(text: str, *, found: bool) -> Item:
-    entry = _object(_load(text))
-    return Item(found, input=_object(entry.get("input")), body=text, reason=_text(entry.get("reason")))
+    item = as_object(load(text))
+    return Item(found, input=as_object(item.get("input")), body=text, reason=as_text(item.get("reason")))
 
 
 def _read_refusal(error: Mapping[str, Any], details: Mapping[str, Any]) -> Refused:
-    message = _text(error.get("message")) or "the vendor refused the request"
+    message = as_text(error.get("message")) or "the vendor refused the request"
     if error.get("code") == "INVALID_LINKEDIN_URL":
-        return Refused(message, profile_url=_text(details.get("providedUrl")))
-    entries = details.get("errors")
+        return Refused(message, profile_url=as_text(details.get("providedUrl")))
+    named = details.get("errors")
     leads: dict[int, str] = {}
-    for entry in entries if isinstance(entries, list) else ():
-        index = _number(_object(entry).get("index"))
+    for entry in map(as_object, named if isinstance(named, list) else ()):
+        index = as_number(entry.get("index"))
         if index is not None and index >= 0 and index == int(index):
-            leads[int(index)] = _text(entry.get("message")) or message
+            leads[int(index)] = as_text(entry.get("message")) or message
     return Refused(message, leads)
 
 
@@ -271,98 +269,36 @@ def _read_rate_limit(
     headers: Mapping[str, str], error: Mapping[str, Any], details: Mapping[str, Any], now: datetime
 ) -> RateLimited:
     header = headers.get("retry-after")
-    info = _object(error.get("rateLimitInfo"))
-    reset = _number(info.get("reset")) or _number(headers.get("x-ratelimit-reset"))
-    moments = [
-        moment
-        for moment in (_http_date(header), _from_unix(reset), _from_iso(details.get("resetTime")))
-        if moment is not None and moment > now
+    told = [
+        _http_date(header),
+        _moment(as_object(error.get("rateLimitInfo")).get("reset")),
+        _moment(details.get("resetTime")),
+        _moment(headers.get("x-ratelimit-reset")),
     ]
+    moments = [moment for moment in told if moment is not None and moment > now]
     waits = [
-        *(_number(given) for given in (error.get("retryAfter"), header)),
+        *(as_number(given) for given in (error.get("retryAfter"), header)),
         *((moment - now).total_seconds() for moment in moments),
     ]
     wait = next((max(seconds, 0.0) for seconds in waits if seconds is not None), None)
     return RateLimited(wait, max(moments, default=None))
 
 
-# --- tolerant reading ------------------------------------------------------------------------------------
-
-
-def _split(text: str) -> dict[str, str]:
-    """The members of a JSON object, each as its raw text; empty if it is no object."""
-    try:
-        members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-        return {name: bytes(raw).decode("utf-8", "replace") for name, raw in members.items()}
-    except (msgspec.DecodeError, UnicodeEncodeError):
-        # NaN, lone surrogates and the like: paid for all the same, so the lenient parser has a go
-        return {name: json.dumps(value) for name, value in _object(_load(text)).items()}
-
-
-def _split_list(text: str) -> list[str] | None:
-    """The entries of a JSON array, each as its raw text; None if it is no array."""
-    try:
-        return [
-            bytes(raw).decode("utf-8", "replace") for raw in msgspec.json.decode(text, type=list[msgspec.Raw])
-        ]
-    except (msgspec.DecodeError, UnicodeEncodeError):
-        entries = _load(text)
-        return [json.dumps(entry) for entry in entries] if isinstance(entries, list) else None
-
-
-def _load(text: str) -> Any:
-    """Any JSON value, read as leniently as Python can; None where that fails."""
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError):
-        pass
-    try:
-        return json.loads(text.lstrip("\ufeff"))
-    except (ValueError, RecursionError):
-        return None
-
-
-def _read_object(body: bytes) -> Mapping[str, Any]:
-    return _object(_load(body.decode("utf-8", "replace")))
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: Any) -> str | None:
-    return value.strip() or None if isinstance(value, str) else None
-
-
-def _number(value: Any) -> float | None:
-    """A finite number, also one that came as text."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
 def _http_date(value: str | None) -> datetime | None:
     try:
         moment = parsedate_to_datetime(value or "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _from_unix(value: float | None) -> datetime | None:
+def _moment(value: Any) -> datetime | None:
+    """A point in time, as a Unix time or as ISO 8601 text."""
+    number = as_number(value)
     try:
-        return None if value is None else datetime.fromtimestamp(value, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
-def _from_iso(value: Any) -> datetime | None:
-    try:
+        if number is not None:
+            return datetime.fromtimestamp(number, UTC)
         moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, OSError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

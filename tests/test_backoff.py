@@ -80,7 +80,6 @@ def test_a_wait_of_zero_is_no_tight_loop() -> None:
     assert waits[-1] is False
 
 
-@pytest.mark.xfail(reason="the smallest wait is raised to its floor only after the comparison")
 def test_no_wait_is_borne_where_none_is_allowed() -> None:
     """max_wait=0 means never to wait, however short the wait."""
     assert Patience(attempts=3, max_wait=0).bears(RateLimited(wait=0)) is False

@@ -216,7 +216,9 @@ def test_tables_of_other_libraries_come_back_as_polars(client: BuenaClient, stor
     expected = enrich_frame(addresses(2), client=client, store=store)["buena_person_id"]
     plain = {"email": addresses(2)["email"].to_list()}
     with duckdb.connect() as connection:
-        made = connection.sql("select 'person' || i || '@acme' || i || '.example' as email from range(2) t(i)")
+        made = connection.sql(
+            "select 'person' || i || '@acme' || i || '.example' as email from range(2) t(i)"
+        )
         for table in (pd.DataFrame(plain, index=["x", "y"]), pa.table(plain), made):
             enriched = enrich_frame(table, client=client, store=store)
             assert enriched.columns[0] == "email"

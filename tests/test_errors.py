@@ -113,10 +113,7 @@ def test_errors_carry_what_they_are_about(error: BuenaError, about: dict[str, ob
         ColumnError("two", columns=("a",)),
         MissingExtraError.for_extra("The sandbox", "sandbox"),
         NotAStoreError("foreign", path="leads.duckdb"),
-        pytest.param(
-            PermissionDeniedError("no", required="leads:enrich", available=("leads:read",)),
-            marks=pytest.mark.xfail(reason="keyword-only arguments without a default do not unpickle"),
-        ),
+        PermissionDeniedError("no", required="leads:enrich", available=("leads:read",)),
     ],
     ids=lambda error: type(error).__name__,
 )

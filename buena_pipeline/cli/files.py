@@ -226,6 +226,9 @@ _FORMATS: Final = {
 def _drafting(path: Path) -> Iterator[Path]:
     """A file name beside ``path`` to write to; what was written is removed at the end."""
     draft = path.resolve().with_name(f".buena-{secrets.token_hex(4)}.partial")
+    if not draft.parent.is_dir():
+        raise FileFormatError(f"{path} cannot be written: the folder {draft.parent} does not exist.")
+    draft.touch()
     try:
         yield draft
     finally:

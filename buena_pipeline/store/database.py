@@ -95,7 +95,7 @@ class Database:
             raise NotAStoreError(f"There is no store at {self.path}: is the path right?", path=str(self.path))
         if not self.path.parent.is_dir():
             raise StoreError(
-                f"The folder {self.path.parent} for the store does not exist: create it, or name another one.",
+                f"The folder {self.path.parent} for the store does not exist: create it, or name another.",
                 path=str(self.path),
             )
         try:

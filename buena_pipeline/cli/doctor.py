@@ -1,0 +1,127 @@
+"""Whether everything is in place for a run: versions, key, API, permissions, store. Costs nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final, Literal
+
+from buena_pipeline import __version__
+from buena_pipeline.client import BuenaClient
+from buena_pipeline.errors import BuenaError
+from buena_pipeline.settings import resolve_base_url, resolve_store_path
+from buena_pipeline.store import EnrichmentStore
+
+_PACKAGES: Final = ("polars", "duckdb", "httpx", "pyarrow")
+_EXTRAS: Final = {"typer": "cli", "fastexcel": "cli", "xlsxwriter": "cli", "starlette": "sandbox", "uvicorn": "sandbox"}
+_KEY_FORM: Final = re.compile(r"bna_[0-9a-fA-F]{64}")
+_LOOPBACK: Final = re.compile(r"http://(?:127\.|localhost|\[::1\])")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at: how it is, and what to do if it is not as it should be."""
+
+    level: Literal["ok", "warn", "fail"]
+    name: str
+    finding: str
+    advice: str = ""
+
+
+def examine(store: Path | None = None, *, lock_timeout: float = 5.0) -> Iterator[Check]:
+    """Look at everything a run needs, the quick things first.
+
+    Args:
+        store: the store's file; default as for a run.
+        lock_timeout: seconds to wait while others hold the store.
+
+    Yields:
+        The checks, each when it is made. None of them shows the key.
+
+    Example:
+        >>> next(iter(examine())).level
+        'ok'
+    """
+    yield from _versions()
+    yield from _api()
+    yield _store(resolve_store_path(store), lock_timeout)
+
+
+def _versions() -> Iterator[Check]:
+    """The versions of what runs here."""
+    core = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    yield Check("ok", "versions", f"buena-pipeline {__version__}, Python {platform.python_version()}, {core}")
+    missing = sorted({extra for name, extra in _EXTRAS.items() if not _installed(name)})
+    if missing:
+        extras = ",".join(missing)
+        yield Check(
+            "warn", "extras", f"not installed: {extras}", f'pip install "buena-pipeline[{extras}]", if you need it'
+        )
+
+
+def _installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _api() -> Iterator[Check]:
+    """Key, base URL, and what the vendor says of them."""
+    key = os.environ.get("BUENA_API_KEY", "").strip()
+    if not key:
+        yield Check("fail", "key", "not set", "export BUENA_API_KEY=bna_..., from the vendor's settings page")
+        return
+    form = "of the form bna_ + 64 hex digits" if _KEY_FORM.fullmatch(key) else "of an older form"
+    yield Check("ok", "key", f"set, {form}")
+    try:
+        url = resolve_base_url(None)
+        if url.startswith("http://") and not _LOOPBACK.match(url):
+            yield Check("warn", "base URL", f"{url} is not encrypted", "use https://, or the key can be read")
+        with BuenaClient(timeout=10.0) as client:
+            health = client.health()
+    except BuenaError as error:
+        yield Check("fail", "API", str(error))
+        return
+    healthy = health.status == "healthy"
+    yield Check(
+        "ok" if healthy else "warn",
+        "API",
+        f"{health.status}, version {health.version}, at {url}",
+        "" if healthy else "the vendor has trouble: runs may defer people",
+    )
+    if health.may_enrich:
+        yield Check("ok", "permissions", ", ".join(health.permissions))
+    else:
+        yield Check(
+            "fail",
+            "permissions",
+            f"the key may not enrich; it has {', '.join(health.permissions) or 'none'}",
+            "give it leads:enrich on the vendor's settings page",
+        )
+
+
+def _store(path: Path, lock_timeout: float) -> Check:
+    """Whether the store can be opened, and what is in it."""
+    if not path.exists():
+        if path.parent.is_dir() and os.access(path.parent, os.W_OK):
+            return Check("ok", "store", f"{path}: not there yet; the first run creates it")
+        return Check("fail", "store", f"{path} cannot be created", "create its folder, or name another with --store")
+    store = EnrichmentStore(path, read_only=True, lock_timeout=lock_timeout)
+    try:
+        stats = store.stats()
+        schema = store.sql("select max(value::int) from meta where name = 'schema_version'").item()
+    except BuenaError as error:
+        return Check("fail", "store", str(error))
+    return Check(
+        "ok",
+        "store",
+        f"{path}: schema version {schema}, {stats.people:,} people, {stats.failures:,} not found, "
+        f"{stats.requests:,} requests, {stats.credits_used:,g} credits, {stats.file_bytes / 1e6:.1f} MB",
+    )

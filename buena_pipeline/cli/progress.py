@@ -1,0 +1,89 @@
+"""How far a run is: a bar on a terminal, a line now and then anywhere else. Goes to stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from buena_pipeline.result import EnrichmentProgress
+
+_SHARE: Final = 0.1
+_SECONDS: Final = 60.0
+
+
+@contextmanager
+def show_progress(
+    console: Console, *, quiet: bool = False
+) -> Iterator[Callable[[EnrichmentProgress], None] | None]:
+    """Show the progress of the run that is made in the block.
+
+    Args:
+        console: where to; a bar if it is a terminal, else plain lines.
+        quiet: show nothing.
+
+    Yields:
+        What ``Enricher(progress=...)`` takes.
+
+    Example:
+        >>> import sys
+        >>> with show_progress(Console(file=sys.stdout, width=80)) as progress:
+        ...     progress(EnrichmentProgress(done=50, total=200, credits_used=46.0))
+        50 of 200 people (25%), 46 credits, 0:00:00
+    """
+    if quiet:
+        yield None
+    elif console.is_terminal and not console.is_dumb_terminal:
+        with _bar(console) as bar:
+            task = bar.add_task("", total=None, credits=0)
+            yield lambda state: bar.update(
+                task, completed=state.done, total=state.total, credits=state.credits_used
+            )
+    else:
+        yield PlainProgress(console)
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("people · {task.fields[credits]:,g} credits ·"),
+        TimeElapsedColumn(),
+        TextColumn("· left"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+class PlainProgress:
+    """Writes a line for each tenth of a run, and one a minute while a tenth takes longer.
+
+    Args:
+        console: where to.
+        clock: seconds that pass; for tests.
+    """
+
+    def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._clock = clock
+        self._started = self._told = clock()
+        self._next = _SHARE
+
+    def __call__(self, state: EnrichmentProgress) -> None:
+        """Takes note of where the run is."""
+        now, share = self._clock(), state.done / max(state.total, 1)
+        if share < self._next and now - self._told < _SECONDS:
+            return
+        self._told, self._next = now, (share // _SHARE + 1) * _SHARE
+        elapsed = int(now - self._started)
+        self._console.print(
+            f"{state.done:,} of {state.total:,} people ({share:.0%}), {state.credits_used:,g} credits, "
+            f"{elapsed // 3600}:{elapsed // 60 % 60:02}:{elapsed % 60:02}",
+            highlight=False,
+            soft_wrap=True,
+        )
