@@ -99,21 +99,32 @@ class Buyer:
         """
         queue = iter(batches)
         flying: dict[Future[Verdict], Request] = {}
-        while True:
-            opening = list(self._open(queue, list(flying.values())))
-            self._ledger.write(opening)
-            if self._progress is not None and self._ledger.settled:
-                self._progress(EnrichmentProgress(self._ledger.settled, people, self.bill.credits_used))
-            for request in opening:
-                flying[self._submit(request)] = request
-            if not flying:
-                break
-            done, _ = wait(flying, return_when=FIRST_COMPLETED)
-            for future in done:
-                self._take(flying.pop(future), future.result())
+        try:
+            while self._send(queue, flying, people):
+                done, _ = wait(flying, return_when=FIRST_COMPLETED)
+                self._receive(done, flying)
+        except KeyboardInterrupt:
+            # what is on its way is paid for: it is waited for and kept, then the interrupt goes on
+            self._receive(wait(flying).done, flying)
+            self._ledger.write()
+            raise
         for batch in (*self._again, *queue):
             self._ledger.settle(batch.people, "deferred", self.bill.stopped)
         return self.bill
+
+    def _send(self, queue: Iterator[Batch], flying: dict[Future[Verdict], Request], people: int) -> bool:
+        """Writes what has come, sends what there are places for; False if nothing is on its way."""
+        opening = list(self._open(queue, list(flying.values())))
+        self._ledger.write(opening)
+        for request in opening:
+            flying[self._submit(request)] = request
+        if self._progress is not None and self._ledger.settled:
+            self._progress(EnrichmentProgress(self._ledger.settled, people, self.bill.credits_used))
+        return bool(flying)
+
+    def _receive(self, done: Iterable[Future[Verdict]], flying: dict[Future[Verdict], Request]) -> None:
+        for future in done:
+            self._take(flying.pop(future), future.result())
 
     # --- sending ----------------------------------------------------------------------------------------
 

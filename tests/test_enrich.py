@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -37,6 +40,7 @@ from buena_pipeline.sandbox import Fault
 from buena_pipeline.schema import BLOCK_OF, ENRICHED
 
 DATA = Path(__file__).parent / "data"
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -587,6 +591,37 @@ def test_progress_tells_how_far_it_is(everybody: Sandbox, store: EnrichmentStore
         enrich_frame(addresses(120), client=client, store=store, progress=seen.append)
     assert seen[-1] == EnrichmentProgress(done=120, total=120, credits_used=120.0)
     assert [step.done for step in seen] == sorted(step.done for step in seen)
+
+
+def test_an_interrupt_waits_for_the_answers_on_the_way_and_keeps_them(tmp_path: Path) -> None:
+    """A real SIGINT: what the sandbox charged is in the store, and the next run pays for the rest only."""
+    script = """
+import sys
+from datetime import timedelta
+import polars as pl
+from buena_pipeline import BuenaClient, enrich_frame
+leads = pl.DataFrame({"email": [f"person{n}@acme{n}.example" for n in range(400)]})
+with BuenaClient(sys.argv[1], sys.argv[2], concurrency=2) as client:
+    enrich_frame(leads, client=client, store=sys.argv[3], progress=lambda step: print(step.done, flush=True))
+"""
+    path = tmp_path / "buena.duckdb"
+    with Sandbox(limits=None, not_found=0.0, latency=0.2) as sandbox:
+        command = [sys.executable, "-c", script, sandbox.api_key, sandbox.url, str(path)]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+        ) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            _, complaint = process.communicate(timeout=30)
+        assert "KeyboardInterrupt" in complaint
+        store = EnrichmentStore(path)
+        paid = sandbox.credits_used
+        assert store.stats().people == paid
+        assert 0 < paid < 400
+        with BuenaClient(sandbox.api_key, sandbox.url) as client:
+            enrich_frame(addresses(400), client=client, store=store)
+        assert (sandbox.credits_used, charged_once(sandbox)) == (400, True)
 
 
 def test_it_works_inside_a_running_event_loop(client: BuenaClient, store: EnrichmentStore) -> None:

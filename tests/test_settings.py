@@ -126,10 +126,14 @@ def test_base_url_from_argument_then_environment_then_default(monkeypatch: pytes
     assert resolve_base_url("") == PRODUCTION_URL
     monkeypatch.setenv("BUENA_BASE_URL", "http://127.0.0.1:8765/api/v2/")
     assert resolve_base_url(None) == "http://127.0.0.1:8765/api/v2"
-    assert resolve_base_url(" https://staging-api.buena.ai/api/v2// ") == "https://staging-api.buena.ai/api/v2"
+    assert (
+        resolve_base_url(" https://staging-api.buena.ai/api/v2// ") == "https://staging-api.buena.ai/api/v2"
+    )
 
 
-@pytest.mark.parametrize("url", ["api.buena.ai/api/v2", "ftp://api.buena.ai", "https:/api.buena.ai", "//x", "http://"])
+@pytest.mark.parametrize(
+    "url", ["api.buena.ai/api/v2", "ftp://api.buena.ai", "https:/api.buena.ai", "//x", "http://"]
+)
 def test_base_url_that_is_none(url: str) -> None:
     """A URL without http or https is refused, and the message gives the default."""
     with pytest.raises(SettingsError, match=f"https:// or http://.*{PRODUCTION_URL}"):

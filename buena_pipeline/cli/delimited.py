@@ -138,7 +138,7 @@ def _unique(names: Sequence[str]) -> list[str]:
 
 
 def _is_even(text: bytes, delimiter: str, width: int) -> bool:
-    """Whether every record has so many fields and every quotation mark a partner; blank lines do not count."""
+    """Whether every record that is not blank has so many fields, and every quotation mark a partner."""
     raw = np.frombuffer(text, np.uint8)
     end, before = -1, 0
     for ends, separators in _records(text, delimiter):
@@ -177,8 +177,8 @@ def _mend_quotes(text: bytes, delimiter: str, width: int, *, name: str, skipped:
         for record in reader:
             if record and len(record) != width:
                 raise FileFormatError(
-                    f"{name}, line {reader.line_num + skipped}: a record of {len(record)} instead of {width} fields. "
-                    "A field that holds a delimiter or a line break needs quotation marks around it."
+                    f"{name}, line {reader.line_num + skipped}: a record of {len(record)} instead of {width} "
+                    "fields. A field that holds a delimiter or a line break needs quotation marks around it."
                 )
             writer.writerow(record)
     except csv.Error as error:

@@ -40,9 +40,9 @@ def frame_table(frame: pl.DataFrame, *, width: int, max_rows: int = 50) -> Rende
 
     Example:
         >>> Console(width=40).print(frame_table(pl.DataFrame({"n": [7]}), width=40))
-         n
-        ───
-         7
+        n
+        ─
+        7
     """
     shown = frame[:max_rows, : max(1, width // _MIN_COLUMN)]
     texts = shown.select(plain_columns(shown.schema)).select(

@@ -18,7 +18,13 @@ from buena_pipeline.settings import resolve_base_url, resolve_store_path
 from buena_pipeline.store import EnrichmentStore
 
 _PACKAGES: Final = ("polars", "duckdb", "httpx", "pyarrow")
-_EXTRAS: Final = {"typer": "cli", "fastexcel": "cli", "xlsxwriter": "cli", "starlette": "sandbox", "uvicorn": "sandbox"}
+_EXTRAS: Final = {
+    "typer": "cli",
+    "fastexcel": "cli",
+    "xlsxwriter": "cli",
+    "starlette": "sandbox",
+    "uvicorn": "sandbox",
+}
 _KEY_FORM: Final = re.compile(r"bna_[0-9a-fA-F]{64}")
 _LOOPBACK: Final = re.compile(r"http://(?:127\.|localhost|\[::1\])")
 
@@ -60,7 +66,10 @@ def _versions() -> Iterator[Check]:
     if missing:
         extras = ",".join(missing)
         yield Check(
-            "warn", "extras", f"not installed: {extras}", f'pip install "buena-pipeline[{extras}]", if you need it'
+            "warn",
+            "extras",
+            f"not installed: {extras}",
+            f'pip install "buena-pipeline[{extras}]", if you need it',
         )
 
 
@@ -112,7 +121,9 @@ def _store(path: Path, lock_timeout: float) -> Check:
     if not path.exists():
         if path.parent.is_dir() and os.access(path.parent, os.W_OK):
             return Check("ok", "store", f"{path}: not there yet; the first run creates it")
-        return Check("fail", "store", f"{path} cannot be created", "create its folder, or name another with --store")
+        return Check(
+            "fail", "store", f"{path} cannot be created", "create its folder, or name another with --store"
+        )
     store = EnrichmentStore(path, read_only=True, lock_timeout=lock_timeout)
     try:
         stats = store.stats()

@@ -68,7 +68,7 @@ def read_table(path: Path) -> pl.DataFrame:
 
 
 def write_table(frame: pl.DataFrame, path: Path, *, ending: str | None = None) -> None:
-    """Write a table, so that at any moment the old file is there or the whole new one.
+    r"""Write a table, so that at any moment the old file is there or the whole new one.
 
     Args:
         frame: any table. Where cells cannot be lists (.csv, .tsv, .xlsx), they are joined with "; "; times
@@ -84,7 +84,7 @@ def write_table(frame: pl.DataFrame, path: Path, *, ending: str | None = None) -
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_table(pl.DataFrame({"skills": [["SQL", "Python"]]}), Path(folder, "out.csv"))
         ...     Path(folder, "out.csv").read_text()
-        'skills\\nSQL; Python\\n'
+        'skills\nSQL; Python\n'
     """
     file_format = _format_of(path, ending)
     with _explained(f"{path} cannot be written"), _replacing(path) as draft:
@@ -198,8 +198,8 @@ def _require_fits(frame: pl.DataFrame) -> None:
     longest = frame.select(cs.string().str.len_chars().max())
     if long := [column.name for column in longest if (column.item() or 0) > _CELL_CHARACTERS]:
         raise FileFormatError(
-            f'Column "{long[0]}" has a text of more than {_CELL_CHARACTERS:,} characters, which a sheet would '
-            "cut off. Write .csv or .parquet instead."
+            f'Column "{long[0]}" has a text of more than {_CELL_CHARACTERS:,} characters, which a sheet '
+            "would cut off. Write .csv or .parquet instead."
         )
 
 

@@ -22,7 +22,10 @@ _NOTICE: Final = b"\nstopping: waiting for the answers that are under way (press
 class StoppableClient(BuenaClient):
     """A client that, once ``stop`` is set, sends nothing more; the run then ends as if nobody answered.
 
-    Takes the arguments of ``BuenaClient``.
+    Args:
+        api_key: as for ``BuenaClient``.
+        base_url: likewise.
+        concurrency: likewise.
 
     Example:
         >>> with StoppableClient(api_key="bna_secret") as client:
@@ -31,8 +34,10 @@ class StoppableClient(BuenaClient):
         Unreachable(reason='interrupted')
     """
 
-    def __init__(self, *, concurrency: int = 8) -> None:
-        super().__init__(concurrency=concurrency)
+    def __init__(
+        self, api_key: str | None = None, base_url: str | None = None, *, concurrency: int = 8
+    ) -> None:
+        super().__init__(api_key, base_url, concurrency=concurrency)
         self.stop = threading.Event()
 
     def submit(

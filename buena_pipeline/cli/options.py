@@ -17,11 +17,17 @@ from buena_pipeline.schema import DEFAULT_PREFIX
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-Source = Annotated[Path, typer.Argument(metavar="IN", help="The table: csv, tsv, parquet, ndjson, json or xlsx.")]
-Output = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Where to; the ending names the format.")]
+Source = Annotated[
+    Path, typer.Argument(metavar="IN", help="The table: csv, tsv, parquet, ndjson, json or xlsx.")
+]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="OUT", help="Where to; the ending names the format.")
+]
 Store = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="The store.  [default: $BUENA_STORE or buena.duckdb]", show_default=False),
+    typer.Option(
+        metavar="FILE", help="The store.  [default: $BUENA_STORE or buena.duckdb]", show_default=False
+    ),
 ]
 LockTimeout = Annotated[
     float, typer.Option(metavar="S", min=0, help="Seconds to wait while others hold the store.")
@@ -102,7 +108,9 @@ def parse_columns(pairs: Sequence[str]) -> dict[str, str | list[str] | None] | N
         if not equals:
             raise InputError(f"--column takes FIELD=NAME, such as email=work_mail; not {pair!r}.")
         columns.setdefault(field.strip(), []).extend([name] if name else [])
-    return {field: names if len(names) > 1 else next(iter(names), None) for field, names in columns.items()} or None
+    return {
+        field: names if len(names) > 1 else next(iter(names), None) for field, names in columns.items()
+    } or None
 
 
 def parse_priority(frame: pl.DataFrame, column: str | None) -> pl.Expr | None:

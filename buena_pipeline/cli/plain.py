@@ -56,22 +56,22 @@ def _has_cell(dtype: pl.DataType) -> bool:
 
 def _as_text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """The value as text if its type is nested, binary or a moment; else as it is."""
+    text = value
     match dtype:
         case pl.List() | pl.Array():
             items = value if isinstance(dtype, pl.List) else value.arr.to_list()
             item = _as_text(pl.element(), dtype.inner)  # type: ignore[arg-type]
-            return items.list.eval(item.cast(pl.String)).list.join(JOINT, ignore_nulls=True)
+            text = items.list.eval(item.cast(pl.String)).list.join(JOINT, ignore_nulls=True)
         case pl.Struct() if dtype == SOCIAL_PROFILE:
-            return pl.format("{}={}", value.struct.field("network"), value.struct.field("url"))
+            text = pl.format("{}={}", value.struct.field("network"), value.struct.field("url"))
         case pl.Struct():
-            return pl.when(value.is_not_null()).then(value.struct.json_encode())
+            text = pl.when(value.is_not_null()).then(value.struct.json_encode())
         case pl.Binary():
-            return value.bin.encode("base64")
+            text = value.bin.encode("base64")
         case pl.Datetime(time_zone=str()):
-            return value.dt.convert_time_zone("UTC").dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ")
+            text = value.dt.convert_time_zone("UTC").dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ")
         case pl.Datetime():
-            return value.dt.strftime("%Y-%m-%dT%H:%M:%S%.f")
+            text = value.dt.strftime("%Y-%m-%dT%H:%M:%S%.f")
         case pl.Duration():
-            return value.dt.to_string("iso")
-        case _:
-            return value
+            text = value.dt.to_string("iso")
+    return text
