@@ -10,13 +10,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
 import httpx
 import stamina
 
 from buena_pipeline.backoff import Patience
 from buena_pipeline.errors import AuthenticationError, SettingsError, UnreachableError, VendorError
+from buena_pipeline.lenient_json import as_object, as_text, decode, load
 from buena_pipeline.settings import EnrichmentOptions, resolve_api_key, resolve_base_url
 from buena_pipeline.wire import (
     Halt,
@@ -31,7 +32,15 @@ from buena_pipeline.wire import (
 )
 
 # A request that fails in one of these ways has not left: it can be sent again.
-_NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+_NOT_SENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    UnicodeError,  # a host name that has no IDNA form
+)
+_NOTHING_CAME: Final = (httpx.HTTPError, UnicodeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +190,7 @@ class BuenaClient:
         """
         try:
             response = self._http.get("health")
-        except httpx.HTTPError as error:
+        except _NOTHING_CAME as error:
             raise UnreachableError(
                 f"Nobody answers at {self.base_url} ({type(error).__name__}): "
                 "check BUENA_BASE_URL, your network and your proxy. Nothing was sent."
@@ -191,18 +200,17 @@ class BuenaClient:
                 f"The API at {self.base_url} does not know the key (401): check BUENA_API_KEY; "
                 "keys expire and can be deactivated in the vendor's settings."
             )
-        try:
-            answer: dict[str, Any] = dict(response.raise_for_status().json())
-        except (httpx.HTTPStatusError, ValueError, TypeError):
+        answer = as_object(load(decode(response.content)))
+        status = as_text(answer.get("status"))
+        if not response.is_success or status is None:
             raise VendorError(
                 f"{self.base_url}/health answered {response.status_code} with something that is not the "
                 "vendor's health report: is the base URL right (BUENA_BASE_URL)?"
-            ) from None
-        key = answer.get("apiKey")
-        permissions = key.get("permissions") if isinstance(key, dict) else None
+            )
+        permissions = as_object(answer.get("apiKey")).get("permissions")
         return Health(
-            status=str(answer.get("status", "unknown")),
-            version=str(answer.get("version", "unknown")),
+            status=status,
+            version=as_text(answer.get("version")) or "unknown",
             permissions=tuple(str(name) for name in permissions) if isinstance(permissions, list) else (),
         )
 

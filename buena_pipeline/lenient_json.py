@@ -106,6 +106,8 @@ def _scan(text: str, opening: str, closing: str) -> list[tuple[str, str]] | None
             name = ""
             if opening == "{":
                 name, at = _DECODER.raw_decode(text, at)
+                if not isinstance(name, str):
+                    return None
                 at = _expect(text, at, ":")
             _, end = _DECODER.raw_decode(text, at)
             found.append((name, text[at:end]))

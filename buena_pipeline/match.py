@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 
+from buena_pipeline.lenient_json import as_text
 from buena_pipeline.normalize import company_key, email_key, linkedin_slug, person_name_key
 from buena_pipeline.schema import LEAD_FIELDS
 from buena_pipeline.wire import WIRE_NAMES, Item, Lead, encode_lead
@@ -21,9 +22,10 @@ _Key = TypeVar("_Key")
 def match_items(leads: Sequence[Lead], items: Sequence[Item]) -> list[int | None]:
     """The index of the lead each item answers, None for an item that answers none.
 
-    An echo that equals what was sent decides at once; else the LinkedIn profile, the e-mail address, or
-    the name with the company, normalised, provided that only one sent lead has it. A lead takes one item:
-    one of ``enriched`` before one of ``failed``, and the first of several.
+    An echo that equals what was sent decides at once; else the LinkedIn profile, the e-mail address, the
+    address with the name, or the name with the company, normalised, provided that only one sent lead has
+    it. A lead takes one item: one of ``enriched`` before one of ``failed``, an exact echo before one that
+    only resembles it, the first of several.
 
     Args:
         leads: the leads of one request, as they were sent.
@@ -41,56 +43,55 @@ def match_items(leads: Sequence[Lead], items: Sequence[Item]) -> list[int | None
     """
     sent = [frozenset(encode_lead(lead).items()) for lead in leads]
     echoed = [_echo(item.input) for item in items]
-    exact = _unique((fingerprint, index) for index, fingerprint in enumerate(sent))
-    found = [exact.get(fingerprint) for fingerprint in echoed]
-    if any(index is None for index in found):
-        found = [
-            loose if index is None else index
-            for index, loose in zip(found, _match_normalised(sent, echoed), strict=True)
-        ]
+    indexes = _unique((fingerprint, index) for index, fingerprint in enumerate(sent))
+    exact = [indexes.get(fingerprint) for fingerprint in echoed]
+    found = exact if None not in exact else _match_normalised(sent, echoed, exact)
     taken: set[int] = set()
-    order = sorted(range(len(items)), key=lambda position: not items[position].found)
-    for position in order:
-        index = found[position]
+    for place in sorted(range(len(items)), key=lambda place: (not items[place].found, exact[place] is None)):
+        index = found[place]
         if index is not None and index in taken:
-            found[position] = None
+            found[place] = None
         elif index is not None:
             taken.add(index)
     return found
 
 
 def _echo(given: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
-    names = WIRE_NAMES.values()
-    return frozenset((name, value) for name in names if isinstance(value := given.get(name), str) and value)
+    """What an echo says, in the vendor's names; its specification has them in snake_case as well."""
+    told = {name: as_text(given.get(name)) or as_text(given.get(ours)) for ours, name in WIRE_NAMES.items()}
+    return frozenset((name, value) for name, value in told.items() if value)
 
 
 def _match_normalised(
-    sent: Sequence[frozenset[tuple[str, str]]], echoed: Sequence[frozenset[tuple[str, str]]]
+    sent: Sequence[frozenset[tuple[str, str]]],
+    echoed: Sequence[frozenset[tuple[str, str]]],
+    exact: Sequence[int | None],
 ) -> list[int | None]:
-    """The match by normalised keys, the strongest key first."""
+    """The match by normalised keys, the strongest key first, where none is exact."""
     sent_keys, echoed_keys = _keys(sent), _keys(echoed)
     indexes = [
         _unique((key[kind], index) for index, key in enumerate(sent_keys) if key[kind] is not None)
-        for kind in range(3)
+        for kind in range(4)
     ]
     return [
         next((index[value] for index, value in zip(indexes, key, strict=True) if value in index), None)
-        for key in echoed_keys
+        if known is None
+        else known
+        for known, key in zip(exact, echoed_keys, strict=True)
     ]
 
 
 def _keys(leads: Sequence[frozenset[tuple[str, str]]]) -> list[tuple[str | None, ...]]:
-    """Per lead: profile slug, e-mail address, name with company."""
+    """Per lead: profile slug, address, address with name, name with company."""
     columns = {ours: [dict(lead).get(name) for lead in leads] for ours, name in WIRE_NAMES.items()}
     frame = pl.DataFrame(columns, schema=dict.fromkeys(LEAD_FIELDS, pl.String))
+    address = email_key(pl.col("email"))
+    name = person_name_key(pl.col("first_name"), pl.col("last_name"))
     return frame.select(
         linkedin_slug(pl.col("linkedin_url")),
-        email_key(pl.col("email")),
-        pl.concat_str(
-            person_name_key(pl.col("first_name"), pl.col("last_name")),
-            company_key(pl.col("company")),
-            separator="\x1f",
-        ).alias("name"),
+        address,
+        pl.concat_str(address, name, separator="\x1f").alias("mailbox"),
+        pl.concat_str(name, company_key(pl.col("company")), separator="\x1f").alias("name"),
     ).rows()
 
 

@@ -635,8 +635,10 @@ def test_a_body_of_a_hundred_thousand_brackets(status: int, nested: bytes) -> No
     assert isinstance(read(status, nested), Verdict)
 
 
-@pytest.mark.parametrize("body", [b"{[1]: 2}", b"{{}: 2}", b"{null: 2}", b"{1: NaN}", b"{NaN: 1}"])
-@pytest.mark.xfail(raises=TypeError, reason="a member's name that is a list or an object raises TypeError")
+@pytest.mark.parametrize(
+    "body",
+    [b"{[1]: 2}", b"{{}: 2}", b"{null: 2}", b"{1: NaN}", b"{NaN: 1}"],
+)
 def test_names_that_are_no_text(body: bytes) -> None:
     """An object whose names are no text is no JSON at all, so the answer cannot be read."""
     verdict = read(200, body)

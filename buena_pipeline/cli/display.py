@@ -76,6 +76,16 @@ def facts(lines: list[tuple[str, str]]) -> RenderableType:
     return grid
 
 
+def amount(credits_spent: float) -> str:
+    """Credits as people write them.
+
+    Example:
+        >>> amount(1_250_000.0), amount(0.5)
+        ('1,250,000', '0.5')
+    """
+    return f"{credits_spent:,.2f}".rstrip("0").rstrip(".")
+
+
 def describe_plan(plan: EnrichmentPlan) -> list[tuple[str, str]]:
     """What enriching would do and cost, line by line.
 
@@ -101,7 +111,7 @@ def describe_report(report: EnrichmentReport) -> list[tuple[str, str]]:
     Args:
         report: of ``Enricher.run``.
     """
-    remaining = "" if report.credits_remaining is None else f", {report.credits_remaining:,g} left"
+    remaining = "" if report.credits_remaining is None else f", {amount(report.credits_remaining)} left"
     remembered = f" ({report.failed_remembered:,} known before)" if report.failed_remembered else ""
     lines = [
         ("rows", f"{report.rows:,}{_rows_note(report.duplicates, report.invalid)}"),
@@ -111,7 +121,7 @@ def describe_report(report: EnrichmentReport) -> list[tuple[str, str]]:
         ("not found", f"{report.failed:,}{remembered}"),
         ("deferred", f"{report.deferred:,}{f': {report.deferred_reason}' if report.deferred_reason else ''}"),
         ("requests", f"{report.requests:,}"),
-        ("credits", f"{report.credits_used:,g} used, {report.credits_avoided:,} avoided{remaining}"),
+        ("credits", f"{amount(report.credits_used)} used, {report.credits_avoided:,} avoided{remaining}"),
     ]
     if report.unknown:
         lines.append(("perhaps charged", f"{report.unknown:,} people; see the ledger in the store"))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from buena_pipeline import __version__
+from buena_pipeline.cli.display import amount
 from buena_pipeline.client import BuenaClient
 from buena_pipeline.errors import BuenaError
 from buena_pipeline.settings import resolve_base_url, resolve_store_path
@@ -134,5 +135,5 @@ def _store(path: Path, lock_timeout: float) -> Check:
         "ok",
         "store",
         f"{path}: schema version {schema}, {stats.people:,} people, {stats.failures:,} not found, "
-        f"{stats.requests:,} requests, {stats.credits_used:,g} credits, {stats.file_bytes / 1e6:.1f} MB",
+        f"{stats.requests:,} requests, {amount(stats.credits_used)} credits, {stats.file_bytes / 1e6:.1f} MB",
     )

@@ -18,7 +18,7 @@ import polars as pl
 import polars.selectors as cs
 
 from buena_pipeline.cli.delimited import parse_delimited
-from buena_pipeline.cli.plain import plain_columns
+from buena_pipeline.cli.plain import json_ready, plain_columns
 from buena_pipeline.errors import FileFormatError, InputError, MissingExtraError
 
 _SHEET_ROWS, _SHEET_COLUMNS, _CELL_CHARACTERS = 1_048_575, 16_384, 32_767
@@ -158,11 +158,6 @@ def _is_object(line: bytes) -> bool:
         return False
 
 
-def _jsonable(frame: pl.DataFrame) -> pl.DataFrame:
-    """The table with binary columns as Base64, which is all that JSON cannot hold."""
-    return frame.with_columns(cs.binary().bin.encode("base64"))
-
-
 def _read_sheet(path: Path) -> pl.DataFrame:
     logging.getLogger("fastexcel").setLevel(logging.ERROR)  # it warns of every column without values
     # every row is looked at: a phone number in row 101 must not be lost to a column of numbers
@@ -203,7 +198,7 @@ def _require_fits(frame: pl.DataFrame) -> None:
         )
 
 
-_LINES: Final = _Format(_read_lines, lambda frame, path: _jsonable(frame).write_ndjson(path))
+_LINES: Final = _Format(_read_lines, lambda frame, path: json_ready(frame).write_ndjson(path))
 
 _FORMATS: Final = {
     ".csv": _Format(_read_delimited, partial(_write_delimited, separator=",")),
@@ -213,7 +208,7 @@ _FORMATS: Final = {
     ".jsonl": _LINES,
     ".json": _Format(
         partial(pl.read_json, infer_schema_length=None),
-        lambda frame, path: _jsonable(frame).write_json(path),
+        lambda frame, path: json_ready(frame).write_json(path),
     ),
     ".xlsx": _Format(_read_sheet, _write_sheet),
 }

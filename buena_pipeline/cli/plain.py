@@ -1,10 +1,11 @@
-"""Tables without nested columns, for formats whose cells hold one text: lists joined, times as ISO 8601."""
+"""Tables for formats that cannot hold every dtype: lists joined, times as ISO 8601, binary as Base64."""
 
 from __future__ import annotations
 
 from typing import Final
 
 import polars as pl
+import polars.selectors as cs
 
 from buena_pipeline.schema import SOCIAL_PROFILE
 
@@ -32,6 +33,22 @@ def plain_columns(schema: pl.Schema, *, zoned_only: bool = False) -> list[pl.Exp
         pl.col(name) if zoned_only and _has_cell(dtype) else _as_text(pl.col(name), dtype)
         for name, dtype in schema.items()
     ]
+
+
+def json_ready(frame: pl.DataFrame) -> pl.DataFrame:
+    """The table as JSON should have it: binary as Base64, the whole numbers that DuckDB sums up as numbers.
+
+    Args:
+        frame: any table; everything else JSON holds as it is.
+
+    Example:
+        >>> json_ready(pl.DataFrame({"people": [7]}, schema={"people": pl.Decimal(38, 0)})).write_json()
+        '[{"people":7}]'
+    """
+    whole = [
+        name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Decimal) and dtype.scale == 0
+    ]
+    return frame.with_columns(cs.binary().bin.encode("base64"), pl.col(whole).cast(pl.Int128))
 
 
 def with_lists(frame: pl.DataFrame, *columns: str) -> pl.DataFrame:

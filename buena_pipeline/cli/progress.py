@@ -17,9 +17,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from buena_pipeline.cli.display import amount
 from buena_pipeline.result import EnrichmentProgress
 
-_SHARE: Final = 0.1
+_STEPS: Final = 10
 _SECONDS: Final = 60.0
 
 
@@ -46,9 +47,9 @@ def show_progress(
         yield None
     elif console.is_terminal and not console.is_dumb_terminal:
         with _bar(console) as bar:
-            task = bar.add_task("", total=None, credits=0)
+            task = bar.add_task("", total=None, credits="0")
             yield lambda state: bar.update(
-                task, completed=state.done, total=state.total, credits=state.credits_used
+                task, completed=state.done, total=state.total, credits=amount(state.credits_used)
             )
     else:
         yield PlainProgress(console)
@@ -58,7 +59,7 @@ def _bar(console: Console) -> Progress:
     return Progress(
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("people · {task.fields[credits]:,g} credits ·"),
+        TextColumn("people · {task.fields[credits]} credits ·"),
         TimeElapsedColumn(),
         TextColumn("· left"),
         TimeRemainingColumn(),
@@ -79,17 +80,19 @@ class PlainProgress:
         self._console = console
         self._clock = clock
         self._started = self._told = clock()
-        self._next = _SHARE
+        self._step = 0
 
     def __call__(self, state: EnrichmentProgress) -> None:
         """Takes note of where the run is."""
-        now, share = self._clock(), state.done / max(state.total, 1)
-        if share < self._next and now - self._told < _SECONDS:
+        now, total = self._clock(), max(state.total, 1)
+        step = state.done * _STEPS // total
+        if step == self._step and now - self._told < _SECONDS:
             return
-        self._told, self._next = now, (share // _SHARE + 1) * _SHARE
+        self._told, self._step = now, step
         elapsed = int(now - self._started)
         self._console.print(
-            f"{state.done:,} of {state.total:,} people ({share:.0%}), {state.credits_used:,g} credits, "
+            f"{state.done:,} of {state.total:,} people ({state.done / total:.0%}), "
+            f"{amount(state.credits_used)} credits, "
             f"{elapsed // 3600}:{elapsed // 60 % 60:02}:{elapsed % 60:02}",
             highlight=False,
             soft_wrap=True,

@@ -1,0 +1,118 @@
+"""How commands run the library: an enricher from texts, the demo's vendor, what a run's end means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+import typer
+
+import buena_pipeline
+from buena_pipeline.cli.exits import PARTIAL
+from buena_pipeline.cli.interrupt import StoppableClient
+from buena_pipeline.cli.options import MAX_WAIT, parse_columns, parse_duration, parse_priority
+from buena_pipeline.client import BuenaClient
+from buena_pipeline.enrich import Enricher
+from buena_pipeline.errors import FileFormatError
+from buena_pipeline.result import EnrichmentReport
+from buena_pipeline.schema import ENRICHED
+from buena_pipeline.score import ScoringModel, score_frame
+from buena_pipeline.settings import EnrichmentOptions
+from buena_pipeline.store import EnrichmentStore
+
+_FOR_EVER: Final = timedelta(days=365)
+_TOP: Final = 10
+
+
+def make_enricher(
+    table: pl.DataFrame,
+    *,
+    store: EnrichmentStore,
+    blocks: str,
+    column: Sequence[str] | None,
+    max_age: str,
+    retry_failed_after: str,
+    max_credits: float | None,
+    priority: str | None,
+    prefix: str,
+    client: BuenaClient | None = None,
+    max_wait: str = MAX_WAIT,
+    progress: Callable[[Any], None] | None = None,
+) -> Enricher:
+    """The enricher that a command's options describe; raises InputError for an option that says nothing."""
+    wait = parse_duration(max_wait, option="--max-wait")
+    return Enricher(
+        client,
+        store,
+        columns=parse_columns(column or ()),
+        options=EnrichmentOptions.of([block.strip() for block in blocks.split(",") if block.strip()]),
+        max_age=parse_duration(max_age, option="--max-age"),
+        retry_failed_after=parse_duration(retry_failed_after, option="--retry-failed-after"),
+        max_credits=max_credits,
+        priority=parse_priority(table, priority),
+        max_wait=_FOR_EVER if wait is None else wait,
+        prefix=prefix,
+        progress=progress,
+    )
+
+
+def load_model(path: Path | None) -> ScoringModel:
+    """The scoring model of a file, or the vendor's example."""
+    return ScoringModel.from_toml(path) if path else ScoringModel()
+
+
+def make_scorer(
+    table: pl.DataFrame, *, model: Path | None, prefix: str
+) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    """What scores the table once it is enriched; rehearsed on no rows, because by then it will have cost."""
+    scoring = load_model(model)
+    added = {prefix + name: dtype for name, dtype in ENRICHED.items()}
+    score_frame(pl.DataFrame(schema={**table.schema, **added}), model=scoring, prefix=prefix)
+    return lambda frame: score_frame(frame, model=scoring, prefix=prefix)
+
+
+def end_run(report: EnrichmentReport) -> None:
+    """The exit code of a run: people were deferred, and perhaps because nobody answers at all."""
+    if not report.deferred:
+        return
+    heard_nothing = report.requests and not report.unknown and report.credits_remaining is None
+    if heard_nothing and not report.resume_at:
+        with BuenaClient(timeout=10) as client:
+            client.health()
+    raise typer.Exit(PARTIAL)
+
+
+def sandbox_client(stack: ExitStack, rows: int) -> StoppableClient:
+    """A client of a sandbox that runs as long as the stack, without limits and with credits enough."""
+    from buena_pipeline.sandbox import Sandbox
+
+    vendor = stack.enter_context(Sandbox(limits=None, credits=max(100_000, rows)))
+    return StoppableClient(vendor.api_key, vendor.url)
+
+
+def example_leads() -> Path:
+    """The example table, in a wheel's package or in a checkout."""
+    package = Path(buena_pipeline.__file__).parent
+    for folder in (package, package.parent):
+        if (path := folder / "examples" / "leads.csv").is_file():
+            return path
+    raise FileFormatError("The example leads are not here: name a table of your own, as in demo leads.csv.")
+
+
+def best_people(frame: pl.DataFrame) -> pl.DataFrame:
+    """Each of the best-scored people once, in columns that fit a terminal."""
+    names = ("company_name", "title", "company_size", "phone", "status")
+    return (
+        frame.unique("buena_person_id", keep="first", maintain_order=True)
+        .sort("buena_score", descending=True, nulls_last=True, maintain_order=True)
+        .select(
+            score="buena_score",
+            name=pl.concat_str("buena_first_name", "buena_last_name", separator=" ", ignore_nulls=True),
+            **{name: f"buena_{name}" for name in names},
+        )
+        .head(_TOP)
+    )
