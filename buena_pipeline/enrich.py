@@ -350,6 +350,8 @@ class Enricher:
             "summary": summary,
         }
         self.store.commit(new_run=pl.DataFrame([row], schema=RUN_ROWS))
+        if state != "started":
+            self.store.checkpoint()
 
     def _unprefixed(self, row: dict[str, Any]) -> dict[str, Any]:
         return {name: row[self.prefix + name] for name in ENRICHED}

@@ -366,6 +366,23 @@ def test_answers_that_are_no_http(reply: Reply, why: str) -> None:
     assert why in verdict.reason
 
 
+def test_a_transport_that_refuses_the_request() -> None:
+    """An error that is none of the connection's stops the run in our own terms, after one try."""
+    tries: list[httpx.Request] = []
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        tries.append(request)
+        raise httpx.TooManyRedirects(f"{KEY} {JANE['email']}")
+
+    with BuenaClient(KEY, transport=httpx.MockTransport(refuse)) as client:
+        verdict = client.enrich([JANE], OPTIONS)
+    assert isinstance(verdict, Halt)
+    assert "TooManyRedirects" in str(verdict.error)
+    assert KEY not in str(verdict.error)
+    assert str(JANE["email"]) not in str(verdict.error)
+    assert len(tries) == 1
+
+
 # --- trying again ----------------------------------------------------------------------------------------
 
 
@@ -742,10 +759,7 @@ def test_health_of_somebody_else(reply: Reply) -> None:
         (b'{"status":"degraded","version":2.0}', Health("degraded", "2.0", ())),
         (b'{"status":"healthy","apiKey":{"permissions":null},"new":1}', Health("healthy", "unknown", ())),
         (b'{"status":"healthy","apiKey":"bna","version":"2.1"}', Health("healthy", "2.1", ())),
-        pytest.param(
-            b'{"status":"healthy","version":null}',
-            Health("healthy", "unknown", ()),
-        ),
+        (b'{"status":"healthy","version":null}', Health("healthy", "unknown", ())),
     ],
 )
 def test_health_is_read_tolerantly(body: bytes, expected: Health) -> None:

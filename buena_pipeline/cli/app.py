@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final
 
 import typer
@@ -16,7 +16,7 @@ from buena_pipeline.cli.exits import EXIT_CODES, INTERRUPTED, exit_code
 from buena_pipeline.cli.tools import doctor, sandbox, sql
 from buena_pipeline.errors import BuenaError, ColumnError
 
-_EXAMPLES: Final = {
+_EXAMPLES: Final[dict[Callable[..., None], str]] = {
     enrich: "buena-pipeline enrich leads.csv -o enriched.parquet --max-credits 500 --score",
     plan: "buena-pipeline plan leads.csv --options company --max-age none",
     score: "buena-pipeline score enriched.parquet -o scored.csv --model model.toml",

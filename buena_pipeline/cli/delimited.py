@@ -48,18 +48,20 @@ def parse_delimited(data: bytes, *, name: str) -> pl.DataFrame:
         [('7', 'a@b.example')]
     """
     text, skipped, delimiter = _skip_preamble(_as_utf8(data, name))
-    header = _header(text)
+    header = _header(text, name)
     if not header:
         raise FileFormatError(f"{name} is empty: it needs a header line that names the columns.")
-    delimiter = delimiter or _sniff(header)
-    columns = _unique(next(csv.reader(io.StringIO(header, newline=""), delimiter=delimiter)))
-    if not _is_even(text, delimiter, len(columns)):
+    candidates = delimiter or _candidates(header)
+    fitting = (mark for mark in candidates if _is_even(text, mark, len(_split(header, mark))))
+    even = next(fitting, None)
+    delimiter = even or candidates[0]
+    columns = _unique(_split(header, delimiter))
+    if even is None:
         text = _mend_quotes(text, delimiter, len(columns), name=name, skipped=skipped)
     try:
         return pl.read_csv(text, separator=delimiter, infer_schema=False, new_columns=columns)
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).splitlines()[0]
-        raise FileFormatError(f"{name} cannot be read as delimited text: {reason}") from None
+    except pl.exceptions.PolarsError:  # whose message may quote a lead
+        raise FileFormatError(f"{name} cannot be read as delimited text. Save it again as CSV.") from None
 
 
 # --- the text --------------------------------------------------------------------------------------------
@@ -112,16 +114,24 @@ def _skip_preamble(text: bytes) -> tuple[bytes, int, str | None]:
     return rest, text.count(b"\n", 0, len(text) - len(rest)), delimiter
 
 
-def _header(text: bytes) -> str:
-    """The first record, line breaks inside quotes included."""
-    end = next((int(ends[0]) for ends, _ in _records(text, ",") if len(ends)), len(text))
+def _header(text: bytes, name: str) -> str:
+    """The first record, line breaks inside quotes included; empty if there is no text."""
+    end = next((int(ends[0]) for ends, _ in _records(text, ",") if len(ends)), None)
+    if end is None and text:
+        raise FileFormatError(f"{name}: a quotation mark in the header line is not closed.")
     return text[:end].decode().strip("\r\n")
 
 
-def _sniff(header: str) -> str:
-    """The delimiter that occurs most outside quotes."""
+def _candidates(header: str) -> str:
+    """The delimiters that occur outside quotes, most frequent first; a comma if there are none."""
     unquoted = "".join(header.split('"')[::2])
-    return max(DELIMITERS, key=unquoted.count)
+    ranked = sorted(DELIMITERS, key=unquoted.count, reverse=True)
+    return "".join(mark for mark in ranked if mark in unquoted) or ","
+
+
+def _split(header: str, delimiter: str) -> list[str]:
+    """The fields of the header."""
+    return next(csv.reader(io.StringIO(header, newline=""), delimiter=delimiter))
 
 
 def _unique(names: Sequence[str]) -> list[str]:

@@ -8,8 +8,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from buena_pipeline import __version__
 from buena_pipeline.cli.display import amount
@@ -27,7 +29,6 @@ _EXTRAS: Final = {
     "uvicorn": "sandbox",
 }
 _KEY_FORM: Final = re.compile(r"bna_[0-9a-fA-F]{64}")
-_LOOPBACK: Final = re.compile(r"http://(?:127\.|localhost|\[::1\])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def _api() -> Iterator[Check]:
     yield Check("ok", "key", f"set, {form}")
     try:
         url = resolve_base_url(None)
-        if url.startswith("http://") and not _LOOPBACK.match(url):
+        if url.startswith("http://") and not _is_loopback(urlsplit(url).hostname or ""):
             yield Check("warn", "base URL", f"{url} is not encrypted", "use https://, or the key can be read")
         with BuenaClient(timeout=10.0) as client:
             health = client.health()
@@ -115,6 +116,14 @@ def _api() -> Iterator[Check]:
             f"the key may not enrich; it has {', '.join(health.permissions) or 'none'}",
             "give it leads:enrich on the vendor's settings page",
         )
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether the host is this machine, so that nobody can read along."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _store(path: Path, lock_timeout: float) -> Check:

@@ -6,6 +6,7 @@ such as the DuckDB shell, is waited for. Knows nothing of leads; ``enrichment_st
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
 import threading
@@ -30,6 +31,10 @@ _CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
     "storage_compatibility_version": "v1.4.0",
     "max_vacuum_tasks": 0,
 }
+
+
+_LOG_SIZE: Final = "4MB"
+"""Every connection replays the log, at about 10 ms a megabyte, so it is kept small."""
 
 
 @cache
@@ -71,6 +76,7 @@ class Database:
                 yield connection
             finally:
                 connection.close()
+                self._protect_log()
 
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -87,6 +93,16 @@ class Database:
                 connection.rollback()
                 raise
             connection.commit()
+
+    def checkpoint(self) -> None:
+        """Moves what the write-ahead log holds into the file."""
+        with self.connect() as connection:
+            connection.execute("checkpoint")
+
+    def _protect_log(self) -> None:
+        """The write-ahead log holds personal data, and DuckDB creates it readable by everybody."""
+        with contextlib.suppress(FileNotFoundError):
+            Path(f"{self.path}.wal").chmod(0o600)
 
     @contextmanager
     def _queue(self) -> Iterator[None]:
@@ -121,6 +137,10 @@ class Database:
         def opened() -> duckdb.DuckDBPyConnection:
             connection = duckdb.connect(str(self.path), read_only=read_only, config=_CONFIG)
             connection.execute("set TimeZone = 'UTC'")
+            if not read_only:
+                # a checkpoint rewrites the last row group of every table: too dear for every single commit
+                connection.execute("pragma disable_checkpoint_on_shutdown")
+                connection.execute(f"set wal_autocheckpoint = '{_LOG_SIZE}'")
             return connection
 
         try:

@@ -208,6 +208,10 @@ class EnrichmentStore:
             record: pl.DataFrame = connection.sql(query).pl()
         return record.select(schema.names()).cast(schema)
 
+    def checkpoint(self) -> None:
+        """Moves everything into the one file, as at the end of a run; other releases then read it alone."""
+        self._database.checkpoint()
+
     def commit(self, **frames: pl.DataFrame) -> None:
         """Writes what happened in one transaction; twice the same is written once.
 
