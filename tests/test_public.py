@@ -12,6 +12,7 @@ import pytest
 
 import buena_pipeline
 from buena_pipeline import errors
+from buena_pipeline.cli.exits import EXIT_CODES
 
 ROOT = Path(__file__).parent.parent
 
@@ -107,3 +108,10 @@ def test_the_layers_of_the_architecture_page_name_every_module() -> None:
     }
     missing = {name for name in modules - {"__init__"} if f"`{name}`" not in page}
     assert not missing
+
+
+def test_the_exit_codes_of_the_readme_are_those_of_the_command_line() -> None:
+    """One table, told twice."""
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    for code, meaning in EXIT_CODES.items():
+        assert f"| {code} | {meaning.replace('doctor', '`doctor`')} |" in page

@@ -1,4 +1,7 @@
-"""Ctrl-C in the middle of a run: what is under way is paid for, so it is waited for; nothing new is sent."""
+"""Ctrl-C in the middle of a run: what is under way is paid for, so it is waited for; nothing new is sent.
+
+A flag and no exception, which could strike between an answer and its record.
+"""
 
 from __future__ import annotations
 
