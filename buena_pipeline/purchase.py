@@ -211,8 +211,9 @@ class Buyer:
     def _pay(self, answer: Answer) -> None:
         used, found = answer.credits_used or 0.0, sum(item.found for item in answer.items)
         self.bill.credits_used += used
-        if answer.credits_remaining is not None:
-            self.bill.credits_remaining = answer.credits_remaining
+        left = [told for told in (self.bill.credits_remaining, answer.credits_remaining) if told is not None]
+        # answers overtake each other; the smallest is the one the vendor wrote last
+        self.bill.credits_remaining = min(left, default=None)
         if found:
             self._price = max(self._price, used / found)
 

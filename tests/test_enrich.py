@@ -294,6 +294,7 @@ def test_the_plan_says_what_the_run_then_does(everybody: Sandbox, store: Enrichm
     with everybody as sandbox, BuenaClient(sandbox.api_key, sandbox.url) as client:
         report = Enricher(client, store).run(table).report
         assert (report.requests, report.credits_used) == (sandbox.requests, sandbox.credits_used) == (3, 120)
+        assert report.credits_remaining == sandbox.credits
     assert (report.enriched, report.credits_avoided, report.deferred_reason) == (120, 10, None)
     assert plan_frame(table, store=store).cached == 120
 

@@ -282,6 +282,23 @@ def test_coverage_and_failures_count_people(store: EnrichmentStore) -> None:
     ]
 
 
+def test_the_days_of_the_ledger_say_what_was_spent_and_what_is_left(store: EnrichmentStore) -> None:
+    """Answers overtake each other: what is left is the smallest number of the day's last run."""
+    told = [("first", 0, 5.0, 10.0), ("second", 1, 20.0, 80.0), ("second", 2, 20.0, 100.0)]
+    for run, minute, used, left in told:
+        row = {
+            "request_id": str(uuid.uuid4()),
+            "run_id": person(run),
+            "state": "answered",
+            "happened_at": START + timedelta(minutes=minute),
+            "people": [person("jane")],
+            "credits_used": used,
+            "credits_remaining": left,
+        }
+        store.commit(new_request=frame(REQUEST_ROWS, row))
+    assert store.sql("from credits_by_day").rows() == [(START.date(), 3, 0, 3, 45.0, 80.0)]
+
+
 def test_only_the_owner_may_read_the_file(store: EnrichmentStore) -> None:
     """The store and its sidecar hold personal data."""
     store.stats()

@@ -89,15 +89,22 @@ having oldest_at < now()::timestamptz - interval 90 days;
 comment on view stale is 'People with a block that was bought more than 90 days ago, and when each block was bought last.';
 
 create or replace view credits_by_day as
+with last_run as (
+    select happened_at::date as day, arg_max(run_id, happened_at) as run_id
+    from request
+    where credits_remaining is not null
+    group by day
+)
 select
-    happened_at::date                                                   as day,
-    count(*) filter (state <> 'in flight')                              as requests,
-    count(*) filter (state = 'unknown')                                 as unknown_requests,
-    coalesce(sum(len(people)) filter (state = 'answered'), 0)::bigint   as people,
-    coalesce(sum(credits_used), 0)                                      as credits_used,
-    arg_max(credits_remaining, happened_at)                             as credits_remaining
-from request
-group by day
+    happened_at::date                                                           as day,
+    count(*) filter (state <> 'in flight')                                      as requests,
+    count(*) filter (state = 'unknown')                                         as unknown_requests,
+    coalesce(sum(len(people)) filter (state = 'answered'), 0)::bigint           as people,
+    coalesce(sum(credits_used), 0)                                              as credits_used,
+    -- answers overtake each other: the smallest of a run is the one the vendor wrote last
+    min(credits_remaining) filter (request.run_id = last_run.run_id)            as credits_remaining
+from request left join last_run on last_run.day = request.happened_at::date
+group by happened_at::date
 order by day;
 comment on view credits_by_day is 'What was spent on each day (UTC), from the ledger.';
 
