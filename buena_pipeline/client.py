@@ -74,7 +74,7 @@ class BuenaClient:
         base_url: default ``BUENA_BASE_URL``, else the vendor's production API.
         transport: an ``httpx`` transport to send through, such as a proxy of your own.
         concurrency: requests in flight at most.
-        timeout: seconds to wait for an answer; after it the outcome of a request is unknown.
+        timeout: seconds to wait for the next part of an answer; after it the outcome is unknown.
         attempts: failures in a row (5xx, no connection) after which a request is given up.
         backoff: seconds to wait after the first failure; doubles with each, with jitter, up to 10.
 
@@ -136,6 +136,7 @@ class BuenaClient:
         self, leads: Sequence[Lead], options: EnrichmentOptions, *, max_wait: float = 300.0
     ) -> Future[Verdict]:
         """Like ``enrich``, on a thread of the client's own; returns at once."""
+        self._require_open()
         return self._threads.submit(self.enrich, leads, options, max_wait=max_wait)
 
     def enrich(
@@ -156,7 +157,9 @@ class BuenaClient:
 
         Raises:
             ValueError: for no leads or more than 50.
+            SettingsError: if the client is closed.
         """
+        self._require_open()
         body = encode_request(leads, options)
         patience = Patience(self._attempts, max_wait)
 
@@ -188,6 +191,7 @@ class BuenaClient:
 
         Rests on ``GET /health``; costs nothing.
         """
+        self._require_open()
         try:
             response = self._http.get("health")
         except _NOTHING_CAME as error:
@@ -213,6 +217,10 @@ class BuenaClient:
             version=as_text(answer.get("version")) or "unknown",
             permissions=tuple(str(name) for name in permissions) if isinstance(permissions, list) else (),
         )
+
+    def _require_open(self) -> None:
+        if self._http.is_closed:
+            raise SettingsError("This BuenaClient is closed; make a new one.")
 
     def _try(self, body: bytes) -> Verdict:
         """Sends once; raises what may be worth another try."""

@@ -296,7 +296,11 @@ class Enricher:
             max_wait=self._max_wait,
             progress=self.progress,
         )
-        bill = buyer.buy(batches(draft.bought), people=draft.bought.height)
+        try:
+            bill = buyer.buy(batches(draft.bought), people=draft.bought.height)
+        except KeyboardInterrupt:
+            self._log_run(run_id, "stopped", draft.frame.height)
+            raise
         if bill.halted is not None:
             self._log_run(run_id, "stopped", draft.frame.height)
             raise bill.halted

@@ -17,6 +17,9 @@ from buena_pipeline.wire import MAX_LEADS
 
 DECISION: Final = pl.Enum(["cached", "failed", "buy", "deferred"])
 
+BEYOND_BUDGET: Final = "the budget max_credits reaches no further"
+"""Why somebody is deferred whom the budget leaves out."""
+
 RATE_LIMITS: Final = ((60, timedelta(minutes=1)), (1_000, timedelta(hours=1)), (10_000, timedelta(days=1)))
 """Requests the vendor takes per window, all three at once (contract: request limits, per key)."""
 
@@ -174,7 +177,7 @@ def limit_people(
     beyond = (pl.col("turn") >= max_people).fill_null(value=False)
     return limited.with_columns(
         decision=pl.when(beyond).then(pl.lit("deferred", DECISION)).otherwise("decision"),
-        error=pl.when(beyond).then(pl.lit("the budget max_credits is used up")).otherwise("error"),
+        error=pl.when(beyond).then(pl.lit(BEYOND_BUDGET)).otherwise("error"),
         turn=pl.when(~beyond).then("turn"),
     )
 

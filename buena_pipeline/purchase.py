@@ -18,9 +18,10 @@ import polars as pl
 from buena_pipeline.backoff import UNTOLD_WAIT
 from buena_pipeline.client import BuenaClient
 from buena_pipeline.errors import VendorError
+from buena_pipeline.interrupt import held_back_interrupt
 from buena_pipeline.ledger import Ledger, Request
 from buena_pipeline.normalize import linkedin_slug
-from buena_pipeline.plan import Batch
+from buena_pipeline.plan import BEYOND_BUDGET, Batch
 from buena_pipeline.result import EnrichmentProgress
 from buena_pipeline.settings import EnrichmentOptions
 from buena_pipeline.wire import (
@@ -37,8 +38,6 @@ from buena_pipeline.wire import (
 
 _UNKNOWN_IN_A_ROW: Final = 3
 """Unreadable answers after which buying stops: each may cost a full batch."""
-
-_BUDGET_USED_UP: Final = "the budget max_credits is used up"
 
 
 @dataclass(slots=True)
@@ -96,18 +95,16 @@ class Buyer:
 
         Raises:
             StoreError: if an answer cannot be written.
+            KeyboardInterrupt: after Ctrl-C, when the answers on their way are in the store.
         """
         queue = iter(batches)
         flying: dict[Future[Verdict], Request] = {}
-        try:
+        # what is on its way is paid for: after Ctrl-C it is waited for and kept, but nothing more is sent
+        with held_back_interrupt(lambda: self._stop("the run was interrupted")):
             while self._send(queue, flying, people):
                 done, _ = wait(flying, return_when=FIRST_COMPLETED)
-                self._receive(done, flying)
-        except KeyboardInterrupt:
-            # what is on its way is paid for: it is waited for and kept, then the interrupt goes on
-            self._receive(wait(flying).done, flying)
-            self._ledger.write()
-            raise
+                for future in done:
+                    self._take(flying.pop(future), future.result())
         for batch in (*self._again, *queue):
             self._ledger.settle(batch.people, "deferred", self.bill.stopped)
         return self.bill
@@ -121,10 +118,6 @@ class Buyer:
         if self._progress is not None and self._ledger.settled:
             self._progress(EnrichmentProgress(self._ledger.settled, people, self.bill.credits_used))
         return bool(flying)
-
-    def _receive(self, done: Iterable[Future[Verdict]], flying: dict[Future[Verdict], Request]) -> None:
-        for future in done:
-            self._take(flying.pop(future), future.result())
 
     # --- sending ----------------------------------------------------------------------------------------
 
@@ -140,8 +133,8 @@ class Buyer:
                 self._requeue(batch, since=affordable)
                 if affordable == 0:
                     # what is on its way may cost less than is reserved for it
-                    if not flying:
-                        self._stop(_BUDGET_USED_UP)
+                    if not reserved:
+                        self._stop(BEYOND_BUDGET)
                     return
                 batch = Batch(batch.blocks, batch.people[:affordable])
             request = self._ledger.draft(batch, price=self._price)
@@ -209,7 +202,8 @@ class Buyer:
             self._stop(f"{_UNKNOWN_IN_A_ROW} unusable answers in a row: {verdict.reason}")
 
     def _pay(self, answer: Answer) -> None:
-        used, found = answer.credits_used or 0.0, sum(item.found for item in answer.items)
+        found = sum(item.found for item in answer.items)
+        used = found * self._price if answer.credits_used is None else answer.credits_used
         self.bill.credits_used += used
         left = [told for told in (self.bill.credits_remaining, answer.credits_remaining) if told is not None]
         # answers overtake each other; the smallest is the one the vendor wrote last
@@ -262,7 +256,7 @@ class Buyer:
         """Out of credits: as many people as the rest pays for; if it pays for nobody, the run is over."""
         height = batch.people.height
         price = verdict.required / height if verdict.required else self._price
-        affordable = min(int(verdict.remaining / price), height - 1)
+        affordable = int(min(verdict.remaining / price, height - 1))
         self._requeue(batch, since=affordable)
         if affordable:
             self._requeue(Batch(batch.blocks, batch.people[:affordable]))

@@ -65,7 +65,7 @@ class EnrichmentReport:
         failed_remembered: those among them who were not asked for again.
         deferred: people not bought this time.
         requests: requests that were sent.
-        credits_used: what the vendor says they cost, summed up.
+        credits_used: what the vendor says they cost, summed up; estimated where it does not say.
         credits_avoided: credits not spent thanks to duplicates, the store and remembered failures, at the
             vendor's documented example of one a lead.
         credits_remaining: what the vendor said last; None if nothing was sent.
@@ -103,7 +103,7 @@ class EnrichmentReport:
                 f"{self.enriched:,} bought, {self.failed:,} not found, {self.deferred:,} deferred, "
                 f"{self.invalid:,} invalid rows"
             ),
-            f"{self.credits_used:,g} credits used, {self.credits_avoided:,} avoided",
+            f"{self.credits_used:,.{0 if self.credits_used.is_integer() else 2}f} credits used, {self.credits_avoided:,} avoided",
         ]
         if self.deferred_reason:
             resume = f"; run again after {self.resume_at:%Y-%m-%d %H:%M:%S %Z}" if self.resume_at else ""

@@ -195,14 +195,14 @@ def interpret(  # noqa: PLR0911 - the vendor's table of answers, one return a ro
         case 402:
             return OutOfCredits(
                 remaining=max(as_number(details.get("remaining")) or 0.0, 0.0),
-                required=as_number(details.get("required")),
+                required=max(as_number(details.get("required")) or 0.0, 0.0) or None,
             )
         case 403:
             return Halt(permission_denied(error))
         case 429:
             return _read_rate_limit(headers, error, details, now)
-        case 408 | 504 | 524:
-            return Unknown(f"a gateway gave up waiting for the vendor ({status})")
+        case 408 | 504 | 520 | 524:
+            return Unknown(f"a gateway lost the vendor's answer ({status})")
     if status >= 500:
         return ServerFault(f"the vendor answered {status}")
     return Halt(
@@ -242,7 +242,10 @@ def _read_answer(status: int, body: bytes) -> Answer | Unknown:
     used, remaining = (
         as_number(load(data.pop(name, "null"))) for name in ("creditsUsed", "remainingCredits")
     )
-    envelope.pop("success", None)
+    if used is not None and used < 0:
+        used = None  # not a use of credits, and no reason to spend more
+    if load(envelope.pop("success", "null")) is False and not items:
+        return Unknown(f"the vendor answered {status} without success", body=text)
     unknown_fields = {**envelope, **{f"data.{name}": raw for name, raw in data.items()}}
     return Answer(items, used, remaining, rest=json.dumps(unknown_fields) if unknown_fields else None)
 
@@ -260,7 +263,7 @@ def _read_refusal(error: Mapping[str, Any], details: Mapping[str, Any]) -> Refus
     leads: dict[int, str] = {}
     for entry in map(as_object, named if isinstance(named, list) else ()):
         index = as_number(entry.get("index"))
-        if index is not None and index >= 0 and index == int(index):
+        if index is not None and 0 <= index < MAX_LEADS and index == int(index):
             leads[int(index)] = as_text(entry.get("message")) or message
     return Refused(message, leads)
 

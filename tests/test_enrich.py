@@ -306,7 +306,7 @@ def test_a_budget_buys_the_best_and_defers_the_rest(everybody: Sandbox, store: E
         some = Enricher(client, store, max_credits=30, priority=pl.col("value")).run(table)
         assert sandbox.credits_used == 30
         assert some.frame["buena_status"].to_list() == ["deferred"] * 50 + ["enriched"] * 30
-        assert some.report.deferred_reason == "the budget max_credits is used up"
+        assert some.report.deferred_reason == "the budget max_credits reaches no further"
         none = enrich_frame(table, client=client, store=store, max_credits=0)
         assert none["buena_status"].to_list() == ["deferred"] * 50 + ["cached"] * 30
         rest = enrich_frame(table, client=client, store=store)
@@ -620,6 +620,7 @@ with BuenaClient(sys.argv[1], sys.argv[2], concurrency=2) as client:
         paid = sandbox.credits_used
         assert store.stats().people == paid
         assert 0 < paid < 400
+        assert store.runs()["state"].to_list() == ["stopped"]
         with BuenaClient(sandbox.api_key, sandbox.url) as client:
             enrich_frame(addresses(400), client=client, store=store)
         assert (sandbox.credits_used, charged_once(sandbox)) == (400, True)
@@ -648,3 +649,20 @@ def test_enriched_rows_are_scored(everybody: Sandbox, store: EnrichmentStore) ->
         scored = addresses(20).pipe(enrich_frame, client=client, store=store).pipe(score_frame)
     assert scored["buena_score"].null_count() == 0
     assert scored["buena_score"].max() > 0
+
+
+def test_a_budget_goes_on_as_long_as_not_found_people_leave_something(store: EnrichmentStore) -> None:
+    """Reserved is not spent: what a batch did not use buys more, up to the people planned for."""
+    with Sandbox(limits=None, not_found=0.5) as sandbox, BuenaClient(sandbox.api_key, sandbox.url) as client:
+        report = Enricher(client, store, max_credits=120).run(addresses(200)).report
+        assert report.enriched == sandbox.credits_used <= 120
+        assert report.enriched + report.failed == 120
+
+
+def test_a_closed_client_says_so(sandbox: Sandbox, store: EnrichmentStore) -> None:
+    """Before anything is sent."""
+    client = BuenaClient(sandbox.api_key, sandbox.url)
+    client.close()
+    with pytest.raises(SettingsError, match="closed"):
+        enrich_frame(addresses(1), client=client, store=store)
+    assert sandbox.requests == 0

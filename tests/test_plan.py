@@ -205,7 +205,7 @@ def test_the_budget_buys_the_best_first_and_defers_the_rest() -> None:
         decisions_of([1, 1, 0, 1, 1]), priority=pl.Series([1.0, 9.0, 99.0, None, 5.0]), max_people=2
     )
     assert decided["decision"].to_list() == ["deferred", "buy", "cached", "deferred", "buy"]
-    assert decided["error"].to_list()[0] == "the budget max_credits is used up"
+    assert decided["error"].to_list()[0] == "the budget max_credits reaches no further"
     assert purchases(decided, people_of(5))["person_id"].to_list() == ["p1", "p4"]
 
 

@@ -262,6 +262,19 @@ def test_a_query_reads_and_cannot_write(store: EnrichmentStore) -> None:
         store.sql("delete from answer")
 
 
+def test_a_result_no_table_can_hold_is_explained(store: EnrichmentStore) -> None:
+    """DuckDB has types that Arrow and polars have not."""
+    with pytest.raises(QueryError, match="cast it"):
+        store.sql("select interval 1 day as age")
+
+
+@pytest.mark.parametrize("name", ["leads.csv", "leads.Parquet"])
+def test_a_table_is_no_store(name: str) -> None:
+    """DuckDB would open a CSV as a database of its own kind."""
+    with pytest.raises(NotAStoreError, match="is a table by its name"):
+        EnrichmentStore(name)
+
+
 def test_every_view_is_exported_as_parquet(store: EnrichmentStore, tmp_path: Path) -> None:
     """The folder is made, and the files read back."""
     bought(store, "jane", title="CTO")

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 
 from buena_pipeline.aliases import link_people
-from buena_pipeline.errors import QueryError, SettingsError, StoreError
+from buena_pipeline.errors import NotAStoreError, QueryError, SettingsError, StoreError
 from buena_pipeline.schema import (
     ANSWER_ROWS,
     IDENTITY_ROWS,
@@ -33,6 +34,8 @@ _COMMIT_INPUTS: Final = {
     "new_answer": ANSWER_ROWS,
     "new_identity": IDENTITY_ROWS,
 }
+
+_TABLE_ENDINGS: Final = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson", ".xlsx")
 
 _VIEWS: Final = ("leads", "failures", "stale", "credits_by_day", "coverage")
 
@@ -63,6 +66,7 @@ class EnrichmentStore:
 
     Raises:
         SettingsError: for ``":memory:"``, which would forget what was paid for.
+        NotAStoreError: for the name of a table, such as ``leads.csv``.
 
     Example:
         >>> import tempfile
@@ -84,7 +88,13 @@ class EnrichmentStore:
             raise SettingsError(
                 "A store in memory would forget what was paid for: name a file, such as buena.duckdb."
             )
-        self._database = Database(resolve_store_path(path), lock_timeout=lock_timeout, read_only=read_only)
+        resolved = resolve_store_path(path)
+        if resolved.suffix.lower() in _TABLE_ENDINGS:
+            raise NotAStoreError(
+                f"{resolved} is a table by its name; the store is a DuckDB file, such as buena.duckdb.",
+                path=str(resolved),
+            )
+        self._database = Database(resolved, lock_timeout=lock_timeout, read_only=read_only)
 
     def __repr__(self) -> str:
         return f"EnrichmentStore({str(self.path)!r})"
@@ -112,6 +122,11 @@ class EnrichmentStore:
                 result: pl.DataFrame = pl.DataFrame() if relation is None else relation.pl()
             except duckdb.Error as error:
                 raise QueryError(f"The query does not run: {error}", path=str(self.path)) from None
+            except (pl.exceptions.PolarsError, pa.ArrowException) as error:
+                raise QueryError(
+                    f"The result has a type that no table here can hold; cast it, such as x::varchar: {error}",
+                    path=str(self.path),
+                ) from None
         return result
 
     def stats(self) -> StoreStats:
