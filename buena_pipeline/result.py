@@ -103,12 +103,17 @@ class EnrichmentReport:
                 f"{self.enriched:,} bought, {self.failed:,} not found, {self.deferred:,} deferred, "
                 f"{self.invalid:,} invalid rows"
             ),
-            f"{self.credits_used:,.{0 if self.credits_used.is_integer() else 2}f} credits used, {self.credits_avoided:,} avoided",
+            f"{_amount(self.credits_used)} credits used, {self.credits_avoided:,} avoided",
         ]
         if self.deferred_reason:
             resume = f"; run again after {self.resume_at:%Y-%m-%d %H:%M:%S %Z}" if self.resume_at else ""
             lines.append(f"deferred: {self.deferred_reason}{resume}")
         return "\n".join(lines)
+
+
+def _amount(credits_used: float) -> str:
+    """Credits as people write them: whole where they are."""
+    return f"{credits_used:,.0f}" if credits_used.is_integer() else f"{credits_used:,.2f}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ class EnrichmentStore:
                 raise QueryError(f"The query does not run: {error}", path=str(self.path)) from None
             except (pl.exceptions.PolarsError, pa.ArrowException) as error:
                 raise QueryError(
-                    f"The result has a type that no table here can hold; cast it, such as x::varchar: {error}",
+                    f"The result has a type that no table here holds; cast it, such as x::varchar: {error}",
                     path=str(self.path),
                 ) from None
         return result
