@@ -22,7 +22,8 @@ demo: $(VENV)/.demo ## enrich and score the example leads against a local sandbo
 	@$(BIN)/buena-pipeline demo
 
 test: $(VENV)/.dev ## every test, with branch coverage
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered \
+		--cov-fail-under=$(if $(PYTEST_ARGS),0,95) $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev ## ruff: rules and formatting
 	$(BIN)/ruff check .
