@@ -21,6 +21,7 @@ from buena_pipeline.identity import identify
 from buena_pipeline.ledger import Ledger
 from buena_pipeline.people import describe_people, group_people, person_keys
 from buena_pipeline.plan import (
+    UNKNOWN_OUTCOME,
     batches,
     count_requests,
     decide,
@@ -68,6 +69,7 @@ class Enricher:
         options: the blocks to buy.
         max_age: how old a block may be before it is bought again; None for any age.
         retry_failed_after: how long a "not found" is remembered; None for ever.
+        retry_unknown: buy people, too, whom a request of unknown outcome asked for; it may cost them twice.
         max_credits: credits one run may spend; None for no limit.
         priority: a numeric expression over the table; the highest is bought first.
         max_wait: how long a request waits for rate limits before the rest is deferred.
@@ -97,6 +99,7 @@ class Enricher:
         options: EnrichmentOptions | None = None,
         max_age: timedelta | None = timedelta(days=90),
         retry_failed_after: timedelta | None = timedelta(days=30),
+        retry_unknown: bool = False,
         max_credits: float | None = None,
         priority: pl.Expr | None = None,
         max_wait: timedelta | float = timedelta(minutes=5),
@@ -108,6 +111,7 @@ class Enricher:
         self.options = options or EnrichmentOptions()
         self.max_age = _duration("max_age", max_age)
         self.retry_failed_after = _duration("retry_failed_after", retry_failed_after)
+        self.retry_unknown = retry_unknown
         self.max_credits = max_credits
         self.priority = priority
         self.prefix = prefix
@@ -186,6 +190,7 @@ class Enricher:
             failed=counts.get("failed", 0),
             stale=draft.decisions.filter(pl.col("stale") & (pl.col("decision") == "buy")).height,
             deferred=counts.get("deferred", 0),
+            unknown=_count_unknown(draft),
             to_buy=draft.bought.height,
             requests=requests,
             max_credits=draft.bought.height,
@@ -240,6 +245,7 @@ class Enricher:
             now=datetime.now(UTC),
             max_age=self.max_age,
             retry_failed_after=self.retry_failed_after,
+            retry_unknown=self.retry_unknown,
         )
         limited = limit_people(
             decisions,
@@ -384,10 +390,15 @@ def _report(draft: _Draft, run_id: str, bill: Bill, statuses: pl.DataFrame) -> E
         credits_used=bill.credits_used,
         credits_avoided=duplicates + counts.get("cached", 0) + remembered,
         credits_remaining=bill.credits_remaining,
-        unknown=bill.unknown,
+        unknown=bill.unknown + _count_unknown(draft),
         deferred_reason=_first_reason(statuses, bill),
         resume_at=bill.resume_at,
     )
+
+
+def _count_unknown(draft: _Draft) -> int:
+    """People whom an earlier request of unknown outcome asked for."""
+    return draft.decisions.filter(pl.col("error").str.starts_with(UNKNOWN_OUTCOME)).height
 
 
 def _first_reason(statuses: pl.DataFrame, bill: Bill) -> str | None:

@@ -31,6 +31,7 @@ def enrich_frame(
     client: BuenaClient | None = ...,
     max_age: timedelta | None = ...,
     retry_failed_after: timedelta | None = ...,
+    retry_unknown: bool = ...,
     max_credits: float | None = ...,
     priority: pl.Expr | None = ...,
     max_wait: timedelta | float = ...,
@@ -47,6 +48,7 @@ def enrich_frame(
     client: BuenaClient | None = ...,
     max_age: timedelta | None = ...,
     retry_failed_after: timedelta | None = ...,
+    retry_unknown: bool = ...,
     max_credits: float | None = ...,
     priority: pl.Expr | None = ...,
     max_wait: timedelta | float = ...,
@@ -62,6 +64,7 @@ def enrich_frame(
     client: BuenaClient | None = None,
     max_age: timedelta | None = _MAX_AGE,
     retry_failed_after: timedelta | None = _RETRY_FAILED_AFTER,
+    retry_unknown: bool = False,
     max_credits: float | None = None,
     priority: pl.Expr | None = None,
     max_wait: timedelta | float = _MAX_WAIT,
@@ -80,6 +83,9 @@ def enrich_frame(
         client: the vendor's API; default: from ``BUENA_API_KEY`` and ``BUENA_BASE_URL``.
         max_age: how old a block may be before it is bought again; None for any age.
         retry_failed_after: how long a "not found" is remembered; None for ever.
+        retry_unknown: buy people, too, whom a request of unknown outcome asked for: one that was on its way
+            when its process died, or whose answer got lost. It may cost them twice; without it they are
+            ``deferred``.
         max_credits: credits the run may spend; None for no limit.
         priority: a numeric expression over the table; the highest is bought first.
         max_wait: how long a request waits for rate limits before the rest is deferred; seconds as a number.
@@ -117,6 +123,7 @@ def enrich_frame(
         options=options,
         max_age=max_age,
         retry_failed_after=retry_failed_after,
+        retry_unknown=retry_unknown,
         max_credits=max_credits,
         priority=priority,
         max_wait=max_wait,
@@ -144,6 +151,7 @@ def plan_frame(
     store: EnrichmentStore | str | os.PathLike[str] | None = None,
     max_age: timedelta | None = _MAX_AGE,
     retry_failed_after: timedelta | None = _RETRY_FAILED_AFTER,
+    retry_unknown: bool = False,
     max_credits: float | None = None,
     priority: pl.Expr | None = None,
     prefix: str = DEFAULT_PREFIX,
@@ -157,6 +165,7 @@ def plan_frame(
         store: the store or its path.
         max_age: how old a block may be.
         retry_failed_after: how long a "not found" is remembered.
+        retry_unknown: count people of unknown outcome among those to buy.
         max_credits: credits the run may spend.
         priority: who is bought first.
         prefix: of the columns that would be added.
@@ -182,6 +191,7 @@ def plan_frame(
         options=options,
         max_age=max_age,
         retry_failed_after=retry_failed_after,
+        retry_unknown=retry_unknown,
         max_credits=max_credits,
         priority=priority,
         prefix=prefix,

@@ -56,6 +56,7 @@ class Ledger:
         self._keys = keys
         self._lease = timedelta(seconds=max_wait) + _SLACK
         self._rows: dict[str, list[dict[str, Any]]] = {}
+        self._flying = IDENTITY_ROWS.to_frame()
         self._outcomes: list[pl.DataFrame] = []
         self.settled = 0
 
@@ -136,19 +137,23 @@ class Ledger:
             self._add("request", **request.row)
         if not self._rows:
             return
+        requests = pl.DataFrame(self._rows.get("request", []), schema=REQUEST_ROWS)
+        leaving = self._keys_of(opening)
         answers = pl.DataFrame(self._rows.get("answer", []), schema={**ANSWER_ROWS, "body": pl.String})
         bodies = answers.select("request_id", "person_id", pl.col("answered_at").alias("received_at"), "body")
         records = flatten(answers.select(pl.when("found").then("body"))["body"])
         answers = answers.drop(records.columns, "body").hstack(records).select(ANSWER_ROWS.names())
         self._store.commit(
-            new_request=pl.DataFrame(self._rows.get("request", []), schema=REQUEST_ROWS),
+            new_request=requests,
             new_response=pl.concat(
                 [bodies, pl.DataFrame(self._rows.get("response", []), schema=RESPONSE_ROWS)]
             ),
             new_answer=answers,
-            new_identity=self._identities(answers),
+            new_identity=pl.concat([leaving, self._confirmed(answers)]),
         )
         self._rows = {}
+        closed = requests.filter(pl.col("state") != "in flight")
+        self._flying = pl.concat([self._flying, leaving]).join(closed, on="request_id", how="anti")
         status = pl.when("found").then(pl.lit("enriched", STATUS)).otherwise(pl.lit("failed", STATUS))
         self._settle(answers.select("person_id", status=status, error="reason"))
 
@@ -169,17 +174,29 @@ class Ledger:
     def _add(self, table: str, **row: Any) -> None:
         self._rows.setdefault(table, []).append(row)
 
-    def _identities(self, answers: pl.DataFrame) -> pl.DataFrame:
-        """The keys of the answered people: those of their rows, and those the answers confirm."""
-        own = self._keys.join(answers.select("person_id"), on="person_id", how="semi")
-        confirmed = answer_keys(answers.filter("found"))
-        return (
-            pl.concat([own.cast({"kind": pl.String}), confirmed.cast({"kind": pl.String})])
-            .unique(maintain_order=True)
-            .join(
-                answers.select("person_id", "request_id", pl.col("answered_at").alias("known_at")),
-                on="person_id",
-                maintain_order="left",
+    def _keys_of(self, opening: Sequence[Request]) -> pl.DataFrame:
+        """The keys of the people who are about to be bought: written first, so that others know of them."""
+        if not opening:
+            return IDENTITY_ROWS.to_frame()
+        asked = pl.concat(
+            request.batch.people.select(
+                "person_id",
+                request_id=pl.lit(request.row["request_id"]),
+                known_at=pl.lit(request.row["happened_at"]),
             )
+            for request in opening
+        )
+        keys = self._keys.cast({"kind": pl.String}).join(asked, on="person_id")
+        return keys.select(IDENTITY_ROWS.names()).cast(IDENTITY_ROWS)
+
+    def _confirmed(self, answers: pl.DataFrame) -> pl.DataFrame:
+        """The keys that answers confirm and that are not those they were asked with."""
+        found = answers.filter("found")
+        return (
+            answer_keys(found)
+            .cast({"kind": pl.String})
+            .join(self._flying, on=["person_id", "kind", "value"], how="anti")
+            .join(found.select("person_id", "request_id", known_at="answered_at"), on="person_id")
             .select(IDENTITY_ROWS.names())
+            .cast(IDENTITY_ROWS)
         )

@@ -20,10 +20,13 @@ DECISION: Final = pl.Enum(["cached", "failed", "buy", "deferred"])
 BEYOND_BUDGET: Final = "the budget max_credits reaches no further"
 """Why somebody is deferred whom the budget leaves out."""
 
+UNKNOWN_OUTCOME: Final = "perhaps charged already by the request"
+"""How the reason begins of somebody whom a request of unknown outcome asked for."""
+
 RATE_LIMITS: Final = ((60, timedelta(minutes=1)), (1_000, timedelta(hours=1)), (10_000, timedelta(days=1)))
 """Requests the vendor takes per window, all three at once (contract: request limits, per key)."""
 
-_FACTS: Final = ("found_at", "failed_at", "failed_reason")
+_FACTS: Final = ("found_at", "failed_at", "failed_reason", "pending_since")
 _BLOCK_FACTS: Final = tuple(f"{block}{fact}" for block in BLOCKS for fact in ("_at", "_failed_at"))
 
 
@@ -85,6 +88,7 @@ def decide(
     now: datetime,
     max_age: timedelta | None,
     retry_failed_after: timedelta | None,
+    retry_unknown: bool = False,
 ) -> pl.DataFrame:
     """What is to be done for each person.
 
@@ -94,11 +98,12 @@ def decide(
         now: the time, with a time zone.
         max_age: how old a block may be; None for any age.
         retry_failed_after: how long a "not found" is remembered; None for ever.
+        retry_unknown: buy people, too, whom a request of unknown outcome asked for: it may cost them twice.
 
     Returns:
-        ``person``, ``person_id``, ``decision`` (cached, failed or buy), ``blocks`` (bit mask of the blocks
-        to buy, in the order of ``schema.BLOCKS``), ``stale`` (a block is there, but too old) and ``error``;
-        in the order of ``resolved``.
+        ``person``, ``person_id``, ``decision`` (cached, failed, buy or deferred), ``blocks`` (bit mask of
+        the blocks to buy, in the order of ``schema.BLOCKS``), ``stale`` (a block is there, but too old) and
+        ``error``; in the order of ``resolved``.
     """
 
     def recent(column: str, age: timedelta | None) -> pl.Expr:
@@ -131,13 +136,25 @@ def decide(
             .cast(DECISION),
             lacking=never_found | lacking,
         )
+        .with_columns(
+            pending=pl.lit(not retry_unknown) & (pl.col("blocks") > 0) & pl.col("pending_since").is_not_null()
+        )
         .select(
             "person",
             "person_id",
-            "decision",
-            "blocks",
+            pl.when("pending").then(pl.lit("deferred", DECISION)).otherwise("decision").alias("decision"),
+            pl.when(~pl.col("pending")).then("blocks").otherwise(pl.lit(0, pl.UInt8)).alias("blocks"),
             pl.col("stale") & (pl.col("blocks") > 0),
-            error=pl.when(pl.col("lacking") & (pl.col("decision") != "buy")).then(
+            error=pl.when("pending")
+            .then(
+                pl.format(
+                    "{} of {} UTC; retry_unknown=True buys again",
+                    pl.lit(UNKNOWN_OUTCOME),
+                    pl.col("pending_since").dt.to_string("%Y-%m-%d %H:%M:%S"),
+                )
+            )
+            .when(pl.col("lacking") & (pl.col("decision") != "buy"))
+            .then(
                 pl.format(
                     "{} (asked on {}, remembered)",
                     pl.col("failed_reason").fill_null("not found"),

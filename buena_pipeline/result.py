@@ -21,7 +21,8 @@ class EnrichmentPlan:
         cached: people the store can serve.
         failed: people the vendor did not find lately; they are not asked for again yet.
         stale: people to be bought again because what is known is too old.
-        deferred: people beyond ``max_credits``.
+        deferred: people beyond ``max_credits``, and those of unknown outcome.
+        unknown: people whom an earlier request asked for whose outcome is unknown; see ``retry_unknown``.
         to_buy: people to be bought.
         requests: requests that takes.
         max_credits: credits it costs at most, at the vendor's documented example of one a lead.
@@ -36,6 +37,7 @@ class EnrichmentPlan:
     failed: int
     stale: int
     deferred: int
+    unknown: int
     to_buy: int
     requests: int
     max_credits: int
@@ -69,7 +71,7 @@ class EnrichmentReport:
         credits_avoided: credits not spent thanks to duplicates, the store and remembered failures, at the
             vendor's documented example of one a lead.
         credits_remaining: what the vendor said last; None if nothing was sent.
-        unknown: people of requests whose outcome is unknown, perhaps charged.
+        unknown: people of requests, now or earlier, whose outcome is unknown: perhaps charged.
         deferred_reason: why people were deferred; None if nobody was.
         resume_at: when to run again if a rate limit deferred the rest.
     """

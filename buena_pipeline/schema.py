@@ -157,6 +157,7 @@ KNOWN: Final = pl.Schema(
         "failed_at": TIMESTAMP,
         **{f"{block}_failed_at": TIMESTAMP for block in BLOCKS},
         "failed_reason": pl.String(),
+        "pending_since": TIMESTAMP,
     }
 )
 """One row per person of the table, key and person of the store it points to, with what was bought when."""

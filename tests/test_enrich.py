@@ -473,10 +473,18 @@ def test_a_lost_answer_is_unknown_and_not_bought_again_in_the_run(
         result = Enricher(client, store).run(addresses(70))
         assert charged_once(sandbox)
         assert sandbox.requests == 2
-    assert result.frame["buena_status"].to_list() == ["deferred"] * 50 + ["enriched"] * 20
-    assert result.frame["buena_error"][0].endswith("perhaps charged, see the ledger")
-    assert result.report.unknown == 50
-    assert sorted(store.ledger()["state"]) == ["answered", "unknown"]
+        assert result.frame["buena_status"].to_list() == ["deferred"] * 50 + ["enriched"] * 20
+        assert result.frame["buena_error"][0].endswith("perhaps charged, see the ledger")
+        assert result.report.unknown == 50
+        plan = plan_frame(addresses(70), store=store)
+        assert (plan.cached, plan.deferred, plan.unknown, plan.to_buy) == (20, 50, 50, 0)
+        again = Enricher(client, store).run(addresses(70))
+        assert sandbox.requests == 2
+        assert again.report.unknown == 50
+        assert again.frame["buena_error"].drop_nulls().str.contains("retry_unknown=True").all()
+        insisting = enrich_frame(addresses(70), client=client, store=store, retry_unknown=True)
+        assert insisting["buena_status"].to_list() == ["enriched"] * 50 + ["cached"] * 20
+    assert sorted(store.ledger()["state"]) == ["answered", "answered", "unknown"]
 
 
 def test_unusable_answers_in_a_row_stop_the_run(everybody: Sandbox, store: EnrichmentStore) -> None:
@@ -624,6 +632,34 @@ with BuenaClient(sys.argv[1], sys.argv[2], concurrency=2) as client:
         with BuenaClient(sandbox.api_key, sandbox.url) as client:
             enrich_frame(addresses(400), client=client, store=store)
         assert (sandbox.credits_used, charged_once(sandbox)) == (400, True)
+
+
+def test_a_killed_run_pays_nobody_twice(tmp_path: Path) -> None:
+    """A real kill -9 while requests are on their way: the next run defers those people, and says why."""
+    script = """
+import sys
+import polars as pl
+from buena_pipeline import BuenaClient, enrich_frame
+leads = pl.DataFrame({"email": [f"person{n}@acme{n}.example" for n in range(400)]})
+with BuenaClient(sys.argv[1], sys.argv[2], concurrency=2) as client:
+    enrich_frame(leads, client=client, store=sys.argv[3], progress=lambda step: print(step.done, flush=True))
+"""
+    store = EnrichmentStore(tmp_path / "buena.duckdb")
+    with Sandbox(limits=None, not_found=0.0, latency=0.2) as sandbox:
+        command = [sys.executable, "-c", script, sandbox.api_key, sandbox.url, str(store.path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            process.kill()
+        kept = store.stats().people
+        with BuenaClient(sandbox.api_key, sandbox.url) as client:
+            result = Enricher(client, store).run(addresses(400))
+            assert charged_once(sandbox)
+            assert result.report.cached == kept > 0
+            assert result.report.unknown == result.report.deferred > 0
+            assert result.report.enriched == 400 - kept - result.report.unknown
+            insisting = enrich_frame(addresses(400), client=client, store=store, retry_unknown=True)
+    assert set(insisting["buena_status"]) == {"enriched", "cached"}
 
 
 def test_it_works_inside_a_running_event_loop(client: BuenaClient, store: EnrichmentStore) -> None:

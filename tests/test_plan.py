@@ -32,7 +32,7 @@ def known(*rows: dict[str, object]) -> pl.DataFrame:
 
 def resolved(**facts: object) -> pl.DataFrame:
     """One person of the store, bought as told."""
-    columns = [name for name in KNOWN if name.endswith(("_at", "_reason"))]
+    columns = [name for name in KNOWN if name.endswith(("_at", "_reason", "_since"))]
     row = {"person": 0, "person_id": "p", **dict.fromkeys(columns), **facts}
     return pl.DataFrame(
         [row], schema={"person": pl.UInt32, "person_id": pl.String, **{name: KNOWN[name] for name in columns}}
@@ -81,6 +81,26 @@ def test_a_not_found_is_remembered_for_its_time_and_says_so() -> None:
 def test_a_not_found_for_other_blocks_counts_as_long_as_the_person_was_never_found() -> None:
     """Who is unknown for one block is unknown for all."""
     assert decision(("social",), failed_at=NOW - DAY, company_failed_at=NOW - DAY)[0] == "failed"
+
+
+def test_whom_a_request_of_unknown_outcome_asked_for_is_not_bought_again_silently() -> None:
+    """Deferred with the reason, unless told to; what is known is served all the same."""
+    pending = {"pending_since": NOW - DAY}
+    status, blocks, _, error = decision(("company",), **pending)
+    assert (status, blocks) == ("deferred", ())
+    assert error == (
+        "perhaps charged already by the request of 2026-05-31 00:00:00 UTC; retry_unknown=True buys again"
+    )
+    insisting = decide(
+        resolved(**pending),
+        wanted=("company",),
+        now=NOW,
+        max_age=None,
+        retry_failed_after=None,
+        retry_unknown=True,
+    )
+    assert insisting["decision"].item() == "buy"
+    assert decision(("company",), found_at=NOW - DAY, company_at=NOW - DAY, **pending)[0] == "cached"
 
 
 def test_a_block_that_failed_for_a_known_person_does_not_hide_the_others() -> None:

@@ -180,6 +180,30 @@ def test_a_look_up_finds_a_person_by_any_of_their_keys(store: EnrichmentStore) -
     ]
 
 
+def test_people_on_their_way_are_known_by_all_their_keys_until_they_are_answered(
+    store: EnrichmentStore,
+) -> None:
+    """Written before the request leaves, so that a crash or another process finds them."""
+    request = {"request_id": str(uuid.uuid4()), "happened_at": START, "people": [person("jane")]}
+    key = {"person_id": person("jane"), "kind": "email", "value": "jane@acme.example", "known_at": START}
+    store.commit(
+        new_request=frame(REQUEST_ROWS, request | {"state": "in flight"}),
+        new_identity=frame(IDENTITY_ROWS, key | {"request_id": request["request_id"]}),
+    )
+    asked = keys_of((0, "email", "jane@acme.example"))
+    assert store.lookup(asked)[1].select("person_id", "pending_since", "found_at").rows() == [
+        (person("jane"), START, None)
+    ]
+    store.commit(
+        new_request=frame(
+            REQUEST_ROWS, request | {"state": "unknown", "happened_at": START + timedelta(minutes=1)}
+        )
+    )
+    assert store.lookup(asked)[1]["pending_since"].item() == START
+    bought(store, "jane", day=1, blocks=("company",))
+    assert store.lookup(asked)[1]["pending_since"].item() is None
+
+
 def test_the_id_of_a_new_person_is_the_same_in_every_process(store: EnrichmentStore, tmp_path: Path) -> None:
     """It is made from the strongest key, so two processes come to one id."""
     asked = keys_of((0, "linkedin", "jane"), (0, "email", "jane@acme.example"))

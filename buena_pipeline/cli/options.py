@@ -41,6 +41,9 @@ Column = Annotated[
 ]
 MaxAge = Annotated[str, typer.Option(metavar="AGE", help="Buy again what is older: 90d, 12h, none.")]
 RetryFailedAfter = Annotated[str, typer.Option(metavar="AGE", help="Ask again for people not found.")]
+RetryUnknown = Annotated[
+    bool, typer.Option("--retry-unknown", help="Buy again who may have been charged before a crash.")
+]
 MaxCredits = Annotated[
     float | None, typer.Option(metavar="N", min=0, help="Spend at most this.", show_default="no limit")
 ]

@@ -46,6 +46,20 @@ from person_answer
 where person_id in (select person_id from matched)
 group by person_id;
 
+-- Who was asked for in a request that nobody knows the outcome of: on its way, lost with its process, or unreadable.
+create or replace temp table pending as
+with unsettled as (
+    select any_value(people) as people, min(happened_at) as since
+    from request
+    group by request_id
+    having arg_max(state, happened_at) in ('in flight', 'unknown')
+)
+select coalesce(same_as, asked.person_id) as person_id, max(since) as pending_since
+from (select unnest(people) as person_id, since from unsettled) as asked
+left join same_person using (person_id)
+where coalesce(same_as, asked.person_id) in (select person_id from matched)
+group by all;
+
 -- Somebody with another LinkedIn profile is somebody else, whatever key they share.
 create or replace temp table known as
 with profile as (
@@ -58,9 +72,13 @@ select
     matched.own,
     count(*) over (partition by matched.key, matched.person) as candidates,
     matched_person.weak_only,
-    bought.* exclude (person_id)
+    bought.* exclude (person_id),
+    -- a later answer settles it: whatever was charged before, the person is known now
+    case when pending_since > coalesce(greatest(found_at, failed_at), '-infinity') then pending_since end
+        as pending_since
 from matched
 join matched_person using (person_id)
-join bought using (person_id)
+left join bought using (person_id)
+left join pending using (person_id)
 left join profile using (person)
 where coalesce(list_has_any(matched_person.profiles, profile.keys), true);
