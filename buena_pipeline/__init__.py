@@ -1,15 +1,16 @@
 """Paid lead enrichment for dataframe workflows: leads in, scored columns out, nobody paid for twice.
 
-import polars as pl
-from buena_pipeline import enrich_frame, plan_frame, score_frame
+    import polars as pl
+    from buena_pipeline import enrich_frame, plan_frame, score_frame
 
-leads = pl.read_csv("leads.csv")
-print(plan_frame(leads))
-scored = leads.pipe(enrich_frame, max_credits=500).pipe(score_frame)
+    leads = pl.read_csv("leads.csv")
+    print(plan_frame(leads))
+    scored = leads.pipe(enrich_frame, max_credits=500).pipe(score_frame)
 """
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from buena_pipeline.client import BuenaClient
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from buena_pipeline.sandbox import Sandbox
 
 __version__ = "0.1.0"
+
+# Retries are logged by stamina; where nobody listens to logs, its bare event names would go to stderr.
+logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 __all__ = [
     "BuenaClient",
