@@ -6,6 +6,8 @@
     leads = pl.read_csv("leads.csv")
     print(plan_frame(leads))
     scored = leads.pipe(enrich_frame, max_credits=500).pipe(score_frame)
+
+All that it raises on purpose is a ``BuenaError``.
 """
 
 from __future__ import annotations
