@@ -5,6 +5,7 @@ Read this module first: ``Enricher.run`` is the product in one page.
 
 from __future__ import annotations
 
+import math
 import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +41,8 @@ from buena_pipeline.tables import as_frame, as_lead_table
 Columns = Mapping[str, str | Sequence[str] | None]
 Progress = Callable[[EnrichmentProgress], None]
 
+_LONGEST: Final = timedelta(days=36_500)
+
 _NO_IDENTIFIER: Final = (
     "no usable identifier: an e-mail address, a LinkedIn profile, or first and last name with a company"
 )
@@ -53,6 +56,7 @@ class _Draft:
     person: pl.Series
     people: pl.DataFrame
     keys: pl.DataFrame
+    matched: pl.DataFrame
     decisions: pl.DataFrame
     bought: pl.DataFrame
 
@@ -106,23 +110,29 @@ class Enricher:
         prefix: str = DEFAULT_PREFIX,
         progress: Progress | None = None,
     ) -> None:
+        if not isinstance(store, EnrichmentStore | str | os.PathLike | None):
+            raise InputError("store takes an EnrichmentStore, or the path of its file.")
+        if not isinstance(client, BuenaClient | None):
+            raise InputError("client takes a BuenaClient, such as BuenaClient(api_key=...).")
+        if not isinstance(options, EnrichmentOptions | None):
+            raise InputError("options takes EnrichmentOptions, such as EnrichmentOptions(social=True).")
+        if not isinstance(priority, pl.Expr | None):
+            raise InputError('priority takes a polars expression, such as pl.col("deal_size").')
+        if not isinstance(prefix, str):
+            raise InputError('prefix takes text, such as "buena_".')
         self.store = store if isinstance(store, EnrichmentStore) else EnrichmentStore(store)
         self.columns = columns
         self.options = options or EnrichmentOptions()
         self.max_age = _duration("max_age", max_age)
         self.retry_failed_after = _duration("retry_failed_after", retry_failed_after)
         self.retry_unknown = retry_unknown
-        self.max_credits = max_credits
+        self.max_credits = _budget(max_credits)
         self.priority = priority
         self.prefix = prefix
         self.progress = progress
-        self._max_wait = max_wait.total_seconds() if isinstance(max_wait, timedelta) else float(max_wait)
+        self._max_wait = _seconds(max_wait)
         self._client = client
         self._owns_client = client is None
-        if max_credits is not None and not max_credits >= 0:
-            raise InputError(f"max_credits is {max_credits}; it takes a number from 0 on, or None.")
-        if not self._max_wait >= 0:
-            raise InputError("max_wait takes a timedelta, or seconds, from 0 on.")
 
     def __repr__(self) -> str:
         return f"Enricher({self.store!r}, blocks={'+'.join(self.options.blocks)})"
@@ -154,9 +164,13 @@ class Enricher:
             VendorError: if the vendor stops the run (401, 403); what came before is in the store.
             StoreError: if the store cannot be used.
         """
-        draft = self._prepare(as_frame(frame))
+        table = as_frame(frame)
         run_id = str(uuid.uuid4())
-        outcomes, bill = self._buy(draft, run_id)
+        # one run of this process after the other: the next one finds what this one bought
+        with self.store.one_buyer():
+            draft = self._prepare(table)
+            outcomes, bill = self._buy(draft, run_id)
+            self._learn(draft)
         enriched, statuses = self._join_back(draft, outcomes)
         report = _report(draft, run_id, bill, statuses)
         if bill.requests:
@@ -252,7 +266,7 @@ class Enricher:
             priority=self._priority_of(frame, person),
             max_people=None if self.max_credits is None else int(self.max_credits),
         )
-        return _Draft(frame, person, people, keys, limited, purchases(limited, people))
+        return _Draft(frame, person, people, keys, known, limited, purchases(limited, people))
 
     def check(self, schema: pl.Schema) -> LeadColumns:
         """Finds the columns of a table, and refuses one whose columns would be overwritten.
@@ -274,12 +288,16 @@ class Enricher:
 
     def _priority_of(self, frame: pl.DataFrame, person: pl.Series) -> pl.Series | None:
         """The highest priority among the rows of each person."""
-        if self.priority is None:
+        if self.priority is None or frame.is_empty():
             return None
         try:
-            value = frame.select(self.priority.cast(pl.Float64).alias("priority"))["priority"]
+            value = frame.select(self.priority.cast(pl.Float64).alias("priority"))["priority"].fill_nan(None)
         except pl.exceptions.PolarsError as error:
-            raise InputError(f"The priority cannot be computed as a number from the table: {error}") from None
+            # not the error's own text: it quotes the table
+            raise InputError(
+                f"The priority cannot be computed as one number per row ({type(error).__name__}): "
+                'it takes an expression over columns of the table, such as pl.col("deal_size").'
+            ) from None
         if len(value) != frame.height:
             raise InputError("The priority must be one number per row; an aggregate is one for all.")
         ranked = pl.DataFrame({"person": person, "priority": value}).drop_nulls("person")
@@ -311,6 +329,13 @@ class Enricher:
             self._log_run(run_id, "stopped", draft.frame.height)
             raise bill.halted
         return ledger.outcomes(), bill
+
+    def _learn(self, draft: _Draft) -> None:
+        """Keys that the table brought for people who did not have to be bought: known from now on."""
+        served = draft.decisions.filter(pl.col("decision").is_in(["cached", "failed"]))
+        keys = draft.keys.join(served.select("person", "person_id"), on="person")
+        if keys.height > draft.matched.join(served, on=["person", "person_id"], how="semi").height:
+            self.store.learn(keys.select("person_id", "kind", "value"), now=datetime.now(UTC))
 
     def _join_back(self, draft: _Draft, outcomes: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The table with its new columns, and the status of each person."""
@@ -406,9 +431,26 @@ def _first_reason(statuses: pl.DataFrame, bill: Bill) -> str | None:
     return None if deferred.is_empty() else bill.stopped or deferred[0]
 
 
+def _budget(value: object) -> float | None:
+    if value is None or value == math.inf:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise InputError("max_credits takes a number from 0 on, or None for no limit.")
+    return value
+
+
+def _seconds(value: object) -> float:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
+        raise InputError("max_wait takes a timedelta, or seconds, from 0 on.")
+    return min(float(seconds), _LONGEST.total_seconds())
+
+
 def _duration(name: str, value: object) -> timedelta | None:
     if value is None:
         return None
+    if isinstance(value, timedelta) and value > _LONGEST:
+        return None  # older than any answer can be
     if not isinstance(value, timedelta) or value < timedelta(0):
         raise InputError(f"{name} takes a datetime.timedelta from 0 on, such as timedelta(days=90), or None.")
     return value

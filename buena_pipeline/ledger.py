@@ -14,6 +14,7 @@ from typing import Any, Final
 import polars as pl
 
 from buena_pipeline.aliases import answer_keys
+from buena_pipeline.errors import StoreError
 from buena_pipeline.flatten import flatten
 from buena_pipeline.match import match_items
 from buena_pipeline.plan import Batch
@@ -156,6 +157,17 @@ class Ledger:
         self._flying = pl.concat([self._flying, leaving]).join(closed, on="request_id", how="anti")
         status = pl.when("found").then(pl.lit("enriched", STATUS)).otherwise(pl.lit("failed", STATUS))
         self._settle(answers.select("person_id", status=status, error="reason"))
+
+    def rescue(self, error: StoreError) -> StoreError:
+        """Keeps what could not be written in a file of its own, and adds to the error where that is."""
+        paid = [table for table in ("answer", "response") if self._rows.get(table)]
+        if not paid:
+            return error
+        path = self._store.keep_aside(self._run_id, self._rows)
+        return type(error)(
+            f"{error} Paid answers that came meanwhile are kept in {path}; do not delete it.",
+            path=error.path,
+        )
 
     def outcomes(self) -> pl.DataFrame:
         """The outcome of everybody so far (schema ``OUTCOME``)."""

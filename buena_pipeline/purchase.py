@@ -17,7 +17,7 @@ import polars as pl
 
 from buena_pipeline.backoff import UNTOLD_WAIT
 from buena_pipeline.client import BuenaClient
-from buena_pipeline.errors import VendorError
+from buena_pipeline.errors import StoreError, VendorError
 from buena_pipeline.interrupt import held_back_interrupt
 from buena_pipeline.ledger import Ledger, Request
 from buena_pipeline.normalize import linkedin_slug
@@ -101,10 +101,16 @@ class Buyer:
         flying: dict[Future[Verdict], Request] = {}
         # what is on its way is paid for: after Ctrl-C it is waited for and kept, but nothing more is sent
         with held_back_interrupt(lambda: self._stop("the run was interrupted")):
-            while self._send(queue, flying, people):
-                done, _ = wait(flying, return_when=FIRST_COMPLETED)
-                for future in done:
-                    self._take(flying.pop(future), future.result())
+            try:
+                while self._send(queue, flying, people):
+                    self._receive(wait(flying, return_when=FIRST_COMPLETED).done, flying)
+            except StoreError as error:
+                self._receive(wait(flying).done, flying)
+                raise self._ledger.rescue(error) from None
+            except BaseException:
+                self._receive(wait(flying).done, flying)
+                self._ledger.write()
+                raise
         for batch in (*self._again, *queue):
             self._ledger.settle(batch.people, "deferred", self.bill.stopped)
         return self.bill
@@ -145,6 +151,10 @@ class Buyer:
         if self._max_credits is None:
             return 2**31
         return max(int((self._max_credits - self.bill.credits_used - reserved) / self._price), 0)
+
+    def _receive(self, done: Iterable[Future[Verdict]], flying: dict[Future[Verdict], Request]) -> None:
+        for future in done:
+            self._take(flying.pop(future), future.result())
 
     def _submit(self, request: Request) -> Future[Verdict]:
         self.bill.requests += 1

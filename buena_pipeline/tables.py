@@ -42,7 +42,11 @@ def as_frame(table: Any) -> pl.DataFrame:
     try:
         frame = pl.DataFrame(table)
     except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
-        raise InputError(f"The {type(table).__name__} cannot be read as a table: {error}") from None
+        what = type(table).__name__
+        raise InputError(
+            f"The {what} cannot be read as a table ({type(error).__name__}): its columns need distinct names "
+            "of text, and values of one type each."
+        ) from None
     # pandas hands its index over as a column of its own
     return frame.drop([name for name in frame.columns if name.startswith("__index_level_")])
 

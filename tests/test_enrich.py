@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -35,6 +37,7 @@ from buena_pipeline.errors import (
     InputError,
     PermissionDeniedError,
     SettingsError,
+    StoreLockedError,
 )
 from buena_pipeline.sandbox import Fault
 from buena_pipeline.schema import BLOCK_OF, ENRICHED
@@ -334,6 +337,12 @@ def test_a_budget_holds_when_a_lead_costs_more_than_one_credit(store: Enrichment
         ({"max_age": 90}, r"max_age takes a datetime\.timedelta"),
         ({"retry_failed_after": timedelta(days=-1)}, "retry_failed_after"),
         ({"max_wait": -1}, "max_wait"),
+        ({"max_wait": None}, "max_wait"),
+        ({"max_credits": "5"}, "max_credits"),
+        ({"priority": "email"}, "priority takes a polars expression"),
+        ({"prefix": None}, "prefix takes text"),
+        ({"options": "company"}, "options takes EnrichmentOptions"),
+        ({"client": "bna_key"}, "client takes a BuenaClient"),
         ({"priority": pl.col("nowhere")}, "priority cannot be computed"),
         ({"priority": pl.lit("high")}, "priority cannot be computed"),
         ({"priority": pl.col("email").len()}, "one number per row"),
@@ -343,8 +352,9 @@ def test_settings_that_make_no_sense_are_refused(
     settings: dict, message: str, store: EnrichmentStore
 ) -> None:
     """Before anything is sent, in our words."""
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as caught:
         enrich_frame(addresses(2), store=store, **settings)
+    assert "person1@" not in str(caught.value)
 
 
 # --- what the vendor may answer --------------------------------------------------------------------------
@@ -632,6 +642,73 @@ with BuenaClient(sys.argv[1], sys.argv[2], concurrency=2) as client:
         with BuenaClient(sandbox.api_key, sandbox.url) as client:
             enrich_frame(addresses(400), client=client, store=store)
         assert (sandbox.credits_used, charged_once(sandbox)) == (400, True)
+
+
+def test_answers_that_the_store_cannot_take_are_kept_beside_it(everybody: Sandbox, tmp_path: Path) -> None:
+    """Somebody holds the file while answers come: the error says where they are, and nobody pays twice."""
+    store = EnrichmentStore(tmp_path / "buena.duckdb", lock_timeout=0.2)
+    holders: list[subprocess.Popen[str]] = []
+
+    def hold(_: EnrichmentProgress) -> None:
+        if not holders:
+            script = (
+                f"import duckdb\nwith duckdb.connect({str(store.path)!r}): print('held', flush=True); input()"
+            )
+            command = [sys.executable, "-c", script]
+            holders.append(
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            )
+            assert holders[0].stdout is not None
+            assert holders[0].stdout.readline() == "held\n"
+
+    with everybody as sandbox, BuenaClient(sandbox.api_key, sandbox.url, concurrency=2) as client:
+        with pytest.raises(StoreLockedError, match=r"are kept in .*\.unsaved-.*\.json") as caught:
+            enrich_frame(addresses(400), client=client, store=store, progress=hold)
+        holders[0].communicate("\n")
+        (kept,) = tmp_path.glob("*.unsaved-*.json")
+        assert str(kept) in str(caught.value)
+        assert kept.stat().st_mode & 0o777 == 0o600
+        rows = json.loads(kept.read_text(encoding="utf-8"))
+        assert store.stats().people + len(rows["answer"]) == sandbox.credits_used
+        enrich_frame(addresses(400), client=client, store=store)
+        assert charged_once(sandbox)
+
+
+def test_a_display_that_breaks_costs_no_answer(everybody: Sandbox, store: EnrichmentStore) -> None:
+    """An error in the progress callback ends the run, but not before what was charged is in the store."""
+
+    def broken(_: EnrichmentProgress) -> None:
+        raise RuntimeError("the display broke")
+
+    with everybody as sandbox, BuenaClient(sandbox.api_key, sandbox.url, concurrency=3) as client:
+        with pytest.raises(RuntimeError, match="display"):
+            enrich_frame(addresses(400), client=client, store=store, progress=broken)
+        assert store.stats().people == sandbox.credits_used > 0
+
+
+def test_threads_over_one_store_pay_once(everybody: Sandbox, store: EnrichmentStore) -> None:
+    """Runs of one process wait for each other; two lazy frames collected together are two runs."""
+    with everybody as sandbox, BuenaClient(sandbox.api_key, sandbox.url) as client:
+        enricher = Enricher(client, store)
+        with ThreadPoolExecutor(4) as pool:
+            frames = list(pool.map(enricher.run, [addresses(60)] * 4))
+        assert all(result.frame["buena_status"].is_in(["enriched", "cached"]).all() for result in frames)
+        lazy = enrich_frame(addresses(100).lazy(), client=client, store=store)
+        pl.collect_all([lazy.head(50), lazy.select("buena_status")])
+        assert (sandbox.credits_used, charged_once(sandbox)) == (100, True)
+
+
+def test_a_table_teaches_new_keys_of_people_who_are_known(everybody: Sandbox, store: EnrichmentStore) -> None:
+    """A row joins a known address with a new one; alone, the new one is known in the next run."""
+    with everybody as sandbox, BuenaClient(sandbox.api_key, sandbox.url) as client:
+        for table in (
+            {"email": ["jane@a.example"]},
+            {"email": ["jane@a.example"], "Email 2": ["private@b.example"]},
+            {"email": ["private@b.example"]},
+        ):
+            enriched = enrich_frame(pl.DataFrame(table), client=client, store=store)
+        assert enriched["buena_status"].item() == "cached"
+        assert sandbox.credits_used == 1
 
 
 def test_a_killed_run_pays_nobody_twice(tmp_path: Path) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import threading
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +39,8 @@ _COMMIT_INPUTS: Final = {
     "new_identity": IDENTITY_ROWS,
 }
 
+_BUYERS: Final[dict[Path, threading.RLock]] = {}
+
 _TABLE_ENDINGS: Final = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson", ".xlsx")
 
 _VIEWS: Final = ("leads", "failures", "stale", "credits_by_day", "coverage")
@@ -50,6 +56,10 @@ class StoreStats:
     requests: int
     credits_used: float
     file_bytes: int
+
+
+def _for_owner_only(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 class EnrichmentStore:
@@ -222,6 +232,29 @@ class EnrichmentStore:
             query = "select * replace (person_id::varchar as person_id) from record"
             record: pl.DataFrame = connection.sql(query).pl()
         return record.select(schema.names()).cast(schema)
+
+    def one_buyer(self) -> AbstractContextManager[bool]:
+        """Held by one run of this process at a time, whatever object it uses for the file."""
+        return _BUYERS.setdefault(self.path.resolve(), threading.RLock())
+
+    def learn(self, keys: pl.DataFrame, *, now: datetime) -> None:
+        """Writes keys of people who are known already, as far as they are new.
+
+        Args:
+            keys: ``person_id``, ``kind`` and ``value``.
+            now: when they were seen.
+        """
+        rows = keys.with_columns(known_at=now, request_id=pl.lit(None, pl.String))
+        self.commit(new_identity=rows)
+
+    def keep_aside(self, run_id: str, rows: Mapping[str, Any]) -> Path:
+        """Writes what the store could not take into a JSON file beside it, synced, for its owner only."""
+        path = Path(f"{self.path}.unsaved-{run_id}.json")
+        with open(path, "x", encoding="utf-8", opener=_for_owner_only) as file:
+            json.dump(rows, file, default=str)
+            file.flush()
+            os.fsync(file.fileno())
+        return path
 
     def checkpoint(self) -> None:
         """Moves everything into the one file, as at the end of a run; other releases then read it alone."""
