@@ -332,6 +332,8 @@ class Enricher:
 
     def _learn(self, draft: _Draft) -> None:
         """Keys that the table brought for people who did not have to be bought: known from now on."""
+        if self.store.read_only:
+            return
         served = draft.decisions.filter(pl.col("decision").is_in(["cached", "failed"]))
         keys = draft.keys.join(served.select("person", "person_id"), on="person")
         if keys.height > draft.matched.join(served, on=["person", "person_id"], how="semi").height:

@@ -709,6 +709,9 @@ def test_a_table_teaches_new_keys_of_people_who_are_known(everybody: Sandbox, st
             enriched = enrich_frame(pl.DataFrame(table), client=client, store=store)
         assert enriched["buena_status"].item() == "cached"
         assert sandbox.credits_used == 1
+    table = pl.DataFrame({"email": ["jane@a.example"], "Email 2": ["third@c.example"]})
+    reader = EnrichmentStore(store.path, read_only=True)
+    assert enrich_frame(table, store=reader)["buena_status"].item() == "cached"
 
 
 def test_a_killed_run_pays_nobody_twice(tmp_path: Path) -> None:

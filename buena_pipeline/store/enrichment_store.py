@@ -114,6 +114,11 @@ class EnrichmentStore:
         """The DuckDB file."""
         return self._database.path
 
+    @property
+    def read_only(self) -> bool:
+        """Whether the store refuses to write."""
+        return self._database.read_only
+
     # --- for people -------------------------------------------------------------------------------------
 
     def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> pl.DataFrame:
