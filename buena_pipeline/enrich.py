@@ -191,18 +191,18 @@ class Enricher:
             StoreError: if the store cannot be read.
         """
         draft = self._prepare(as_frame(frame))
-        decisions = draft.decisions["decision"].value_counts()
-        counts = dict(decisions.cast({"decision": pl.String}).iter_rows())
+        people = _decided(draft)
+        counts = dict(people["decision"].value_counts().cast({"decision": pl.String}).iter_rows())
         invalid = draft.person.null_count()
         requests = count_requests(draft.bought)
         return EnrichmentPlan(
             rows=draft.frame.height,
             invalid=invalid,
-            duplicates=draft.frame.height - invalid - draft.people.height,
-            people=draft.people.height,
+            duplicates=draft.frame.height - invalid - people.height,
+            people=people.height,
             cached=counts.get("cached", 0),
             failed=counts.get("failed", 0),
-            stale=draft.decisions.filter(pl.col("stale") & (pl.col("decision") == "buy")).height,
+            stale=people.filter(pl.col("stale") & (pl.col("decision") == "buy")).height,
             deferred=counts.get("deferred", 0),
             unknown=_count_unknown(draft),
             to_buy=draft.bought.height,
@@ -395,19 +395,21 @@ class Enricher:
 
 
 def _report(draft: _Draft, run_id: str, bill: Bill, statuses: pl.DataFrame) -> EnrichmentReport:
-    counts = dict(statuses["status"].value_counts().cast({"status": pl.String}).iter_rows())
+    # two people of the table whom the store knows to be one are one
+    people = statuses.unique("person_id", maintain_order=True)
+    counts = dict(people["status"].value_counts().cast({"status": pl.String}).iter_rows())
     unusable = draft.person.null_count()
     refused = draft.people.join(statuses.filter(pl.col("status") == "invalid"), on="person", how="semi")[
         "rows"
     ]
-    duplicates = draft.frame.height - unusable - draft.people.height
-    remembered = draft.decisions.filter(pl.col("decision") == "failed").height
+    duplicates = draft.frame.height - unusable - people.height
+    remembered = _decided(draft).filter(pl.col("decision") == "failed").height
     return EnrichmentReport(
         run_id=run_id,
         rows=draft.frame.height,
         invalid=unusable + int(refused.sum()),
         duplicates=duplicates,
-        people=draft.people.height,
+        people=people.height,
         cached=counts.get("cached", 0),
         enriched=counts.get("enriched", 0),
         failed=counts.get("failed", 0),
@@ -425,7 +427,12 @@ def _report(draft: _Draft, run_id: str, bill: Bill, statuses: pl.DataFrame) -> E
 
 def _count_unknown(draft: _Draft) -> int:
     """People whom an earlier request of unknown outcome asked for."""
-    return draft.decisions.filter(pl.col("error").str.starts_with(UNKNOWN_OUTCOME)).height
+    return _decided(draft).filter(pl.col("error").str.starts_with(UNKNOWN_OUTCOME)).height
+
+
+def _decided(draft: _Draft) -> pl.DataFrame:
+    """The decisions, one per person of the store."""
+    return draft.decisions.unique("person_id", maintain_order=True)
 
 
 def _first_reason(statuses: pl.DataFrame, bill: Bill) -> str | None:

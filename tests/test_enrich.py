@@ -714,6 +714,21 @@ def test_a_table_teaches_new_keys_of_people_who_are_known(everybody: Sandbox, st
     assert enrich_frame(table, store=reader)["buena_status"].item() == "cached"
 
 
+def test_two_people_of_a_table_whom_the_store_knows_as_one_count_as_one(
+    everybody: Sandbox, store: EnrichmentStore
+) -> None:
+    """Plan and report count people, not keys: what is to be bought is what is charged."""
+    with everybody as sandbox, BuenaClient(sandbox.api_key, sandbox.url) as client:
+        both = pl.DataFrame({"email": ["jane@a.example"], "Email 2": ["private@b.example"]})
+        enrich_frame(both, client=client, store=store, options=EnrichmentOptions.of("company"))
+        apart = pl.DataFrame({"email": ["jane@a.example", "private@b.example"]})
+        plan = plan_frame(apart, store=store)
+        assert (plan.people, plan.duplicates, plan.to_buy) == (1, 1, 1)
+        report = Enricher(client, store).run(apart).report
+        assert (report.people, report.duplicates, report.enriched, report.credits_used) == (1, 1, 1, 1)
+        assert sandbox.requests == 2
+
+
 def test_a_killed_run_pays_nobody_twice(tmp_path: Path) -> None:
     """A real kill -9 while requests are on their way: the next run defers those people, and says why."""
     script = """
