@@ -51,11 +51,12 @@ def answer_keys(records: pl.DataFrame) -> pl.DataFrame:
 def link_people(shared: pl.DataFrame) -> pl.DataFrame:
     """Who is the same person, among people that share a key.
 
-    Two people are one unless both have LinkedIn profiles and none in common. The one known longest gives
-    the id, so that ids in older tables stay true.
+    Two people are one unless both have LinkedIn profiles, or names, and none in common. The one known longest
+    gives the id, so that ids in older tables stay true.
 
     Args:
-        shared: ``key``, ``person_id``, ``known_since`` and ``profiles`` (list), one row per key and person.
+        shared: ``key``, ``person_id``, ``known_since``, ``profiles`` and ``names`` (lists; the latter empty
+            where names do not matter), one row per key and person.
             A handful of rows: only keys that one commit brought and that somebody else has, too.
 
     Returns:
@@ -66,6 +67,7 @@ def link_people(shared: pl.DataFrame) -> pl.DataFrame:
         >>> link_people(pl.DataFrame({
         ...     "key": ["k", "k"], "person_id": ["new", "old"],
         ...     "known_since": [date(2026, 2, 1), date(2026, 1, 1)], "profiles": [["a"], []],
+        ...     "names": [["jo doe"], []],
         ... }, schema_overrides={"profiles": pl.List(pl.String)})).rows()
         [('new', 'old')]
     """
@@ -80,7 +82,11 @@ def link_people(shared: pl.DataFrame) -> pl.DataFrame:
         return person
 
     by_key = shared.sort("key", "known_since", "person_id").group_by("key", maintain_order=True)
-    for people in by_key.agg("person_id")["person_id"]:
+    for people, names in by_key.agg("person_id", "names").select("person_id", "names").iter_rows():
+        # an address in the answers of people with different names is a front desk's
+        named = [set(said) for said in names if said]
+        if named and not set.intersection(*named):
+            continue
         # a key between two profiles says nothing about either, so it links nobody
         known = [profiles[root(person)] for person in people if profiles[root(person)]]
         if known and not set.intersection(*known):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import Event
 from types import TracebackType
 from typing import Final
 
@@ -106,6 +107,7 @@ class BuenaClient:
         self.base_url = resolve_base_url(base_url)
         self.concurrency = concurrency
         self._attempts = attempts
+        self._closing = Event()
         self._backoff = backoff
         self._http = httpx.Client(
             base_url=self.base_url,
@@ -129,18 +131,29 @@ class BuenaClient:
 
     def close(self) -> None:
         """Waits for the requests in flight, then closes the connections."""
+        self._closing.set()
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._http.close()
 
     def submit(
-        self, leads: Sequence[Lead], options: EnrichmentOptions, *, max_wait: float = 300.0
+        self,
+        leads: Sequence[Lead],
+        options: EnrichmentOptions,
+        *,
+        max_wait: float = 300.0,
+        called_off: Event | None = None,
     ) -> Future[Verdict]:
         """Like ``enrich``, on a thread of the client's own; returns at once."""
         self._require_open()
-        return self._threads.submit(self.enrich, leads, options, max_wait=max_wait)
+        return self._threads.submit(self.enrich, leads, options, max_wait=max_wait, called_off=called_off)
 
     def enrich(
-        self, leads: Sequence[Lead], options: EnrichmentOptions, *, max_wait: float = 300.0
+        self,
+        leads: Sequence[Lead],
+        options: EnrichmentOptions,
+        *,
+        max_wait: float = 300.0,
+        called_off: Event | None = None,
     ) -> Verdict:
         """Sends one request, again where that is harmless, and says what came of it.
 
@@ -151,6 +164,7 @@ class BuenaClient:
             leads: 1 to 50 leads in our names (``schema.LEAD_FIELDS``).
             options: the blocks to ask for.
             max_wait: seconds of rate-limit waits to bear, added up.
+            called_off: once set, nothing is sent any more, neither for the first time nor again.
 
         Returns:
             One of the verdicts of ``wire``. What the network does is a verdict, never an exception.
@@ -164,7 +178,8 @@ class BuenaClient:
         patience = Patience(self._attempts, max_wait)
 
         def bears(error: Exception) -> bool | float:
-            return isinstance(error, _TryAgain) and patience.bears(error.verdict)
+            wanted = called_off is None or not called_off.is_set()
+            return wanted and isinstance(error, _TryAgain) and patience.bears(error.verdict)
 
         try:
             for attempt in stamina.retry_context(
@@ -176,6 +191,9 @@ class BuenaClient:
                 wait_jitter=self._backoff,
             ):
                 with attempt:
+                    # whoever waited for a rate limit may find nobody left to read the answer
+                    if self._closing.is_set() or (called_off is not None and called_off.is_set()):
+                        return Unreachable("called off before it was sent")
                     return self._try(body)
         except _TryAgain as last:
             return last.verdict
@@ -229,7 +247,7 @@ class BuenaClient:
             raise _TryAgain(verdict)
         return verdict
 
-    def _send(self, body: bytes) -> Verdict:
+    def _send(self, body: bytes) -> Verdict:  # noqa: PLR0911 - one return a way to fail
         """Sends once; whatever the network does becomes a verdict."""
         try:
             response = self._http.post("enrich", content=body, headers={"content-type": "application/json"})
@@ -241,6 +259,8 @@ class BuenaClient:
             return Unknown("the vendor's answer could not be unpacked")
         except httpx.TransportError as error:
             return Unknown(f"the connection broke before the answer was complete ({type(error).__name__})")
+        except OSError as error:  # a transport of the user's own
+            return Unknown(f"the transport broke off ({type(error).__name__})")
         except httpx.HTTPError as error:
             return Halt(
                 VendorError(f"The request could not be made ({type(error).__name__}); nothing was charged.")

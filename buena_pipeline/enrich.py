@@ -5,6 +5,7 @@ Read this module first: ``Enricher.run`` is the product in one page.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import uuid
@@ -17,7 +18,7 @@ import polars as pl
 
 from buena_pipeline.client import BuenaClient
 from buena_pipeline.columns import LeadColumns, find_columns
-from buena_pipeline.errors import ColumnError, InputError
+from buena_pipeline.errors import ColumnError, InputError, StoreError
 from buena_pipeline.identity import identify
 from buena_pipeline.ledger import Ledger
 from buena_pipeline.people import describe_people, group_people, person_keys
@@ -322,8 +323,9 @@ class Enricher:
         )
         try:
             bill = buyer.buy(batches(draft.bought), people=draft.bought.height)
-        except KeyboardInterrupt:
-            self._log_run(run_id, "stopped", draft.frame.height)
+        except BaseException:
+            with contextlib.suppress(StoreError):
+                self._log_run(run_id, "stopped", draft.frame.height)
             raise
         if bill.halted is not None:
             self._log_run(run_id, "stopped", draft.frame.height)

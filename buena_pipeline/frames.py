@@ -132,7 +132,8 @@ def enrich_frame(
     )
 
     def enriched(table: Any) -> pl.DataFrame:
-        with enricher:
+        # closed under the lock: the same LazyFrame may be collected twice at once
+        with enricher.store.one_buyer(), enricher:
             return enricher.run(table).frame
 
     if not isinstance(frame, pl.LazyFrame):

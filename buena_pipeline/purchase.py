@@ -6,11 +6,13 @@ store always knows more than the vendor has been asked.
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from typing import Final
 
 import polars as pl
@@ -82,6 +84,7 @@ class Buyer:
         self._again: deque[Batch] = deque()
         self._price = 1.0
         self._unknown_in_a_row = 0
+        self._called_off = Event()
 
     def buy(self, batches: Iterable[Batch], *, people: int) -> Bill:
         """Buys the batches, in their order as far as answers allow.
@@ -100,16 +103,20 @@ class Buyer:
         queue = iter(batches)
         flying: dict[Future[Verdict], Request] = {}
         # what is on its way is paid for: after Ctrl-C it is waited for and kept, but nothing more is sent
-        with held_back_interrupt(lambda: self._stop("the run was interrupted")):
+        with held_back_interrupt(self._interrupt):
             try:
                 while self._send(queue, flying, people):
-                    self._receive(wait(flying, return_when=FIRST_COMPLETED).done, flying)
+                    for future in wait(flying, return_when=FIRST_COMPLETED).done:
+                        self._take(flying.pop(future), future.result())
             except StoreError as error:
-                self._receive(wait(flying).done, flying)
+                self._land(flying)
                 raise self._ledger.rescue(error) from None
             except BaseException:
-                self._receive(wait(flying).done, flying)
-                self._ledger.write()
+                self._land(flying)
+                try:
+                    self._ledger.write()
+                except StoreError as error:
+                    raise self._ledger.rescue(error) from None
                 raise
         for batch in (*self._again, *queue):
             self._ledger.settle(batch.people, "deferred", self.bill.stopped)
@@ -152,14 +159,26 @@ class Buyer:
             return 2**31
         return max(int((self._max_credits - self.bill.credits_used - reserved) / self._price), 0)
 
-    def _receive(self, done: Iterable[Future[Verdict]], flying: dict[Future[Verdict], Request]) -> None:
-        for future in done:
-            self._take(flying.pop(future), future.result())
+    def _interrupt(self) -> None:
+        self._called_off.set()
+        self._stop("the run was interrupted")
+
+    def _land(self, flying: dict[Future[Verdict], Request]) -> None:
+        """The run breaks off: what waits stays, what is on its way is paid for, and each answer counts."""
+        self._called_off.set()
+        for future in wait(flying).done:
+            with contextlib.suppress(Exception):  # one that cannot be used must not cost the others
+                self._take(flying.pop(future), future.result())
 
     def _submit(self, request: Request) -> Future[Verdict]:
         self.bill.requests += 1
         leads = request.batch.people.to_dicts()  # at most 50
-        return self._client.submit(leads, EnrichmentOptions.of(request.batch.blocks), max_wait=self._max_wait)
+        return self._client.submit(
+            leads,
+            EnrichmentOptions.of(request.batch.blocks),
+            max_wait=self._max_wait,
+            called_off=self._called_off,
+        )
 
     # --- what came back ---------------------------------------------------------------------------------
 

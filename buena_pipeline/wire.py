@@ -19,6 +19,9 @@ from buena_pipeline.errors import AuthenticationError, PermissionDeniedError, Ve
 from buena_pipeline.lenient_json import as_number, as_object, as_text, decode, entries, load, members
 from buena_pipeline.settings import EnrichmentOptions
 
+_LONGEST_WAIT: Final = 366 * 86_400.0
+"""Seconds; whoever tells a longer wait tells nothing, and no calendar holds it."""
+
 MAX_LEADS: Final = 50
 """Leads the vendor takes in one request."""
 
@@ -234,10 +237,21 @@ def _read_answer(status: int, body: bytes) -> Answer | Unknown:
         return Unknown(f"the vendor answered {status} with an empty body")
     envelope = members(text)
     data = members(envelope.pop("data", "null"))
-    lists = {name: entries(data.pop(name)) for name in ("enriched", "failed") if name in data}
-    if not any(items is not None for items in lists.values()):
+    lists: dict[str, list[str] | None] = {
+        name: entries(data[name])
+        for name in ("enriched", "failed")
+        if name in data and load(data[name]) is not None
+    }
+    unreadable = "enriched" in lists and lists["enriched"] is None
+    if unreadable or not any(items is not None for items in lists.values()):
         why = "that is not JSON" if load(text) is None else "without any results"
         return Unknown(f"the vendor answered {status} with a body {why}", body=text)
+    # a list that is none stays among the fields nobody knows
+    data = {
+        name: raw
+        for name, raw in data.items()
+        if name not in ("enriched", "failed") or (name in lists and lists[name] is None)
+    }
     items = tuple(_read_item(item, found=name == "enriched") for name in lists for item in lists[name] or ())
     used, remaining = (
         as_number(load(data.pop(name, "null"))) for name in ("creditsUsed", "remainingCredits")
@@ -283,7 +297,7 @@ def _read_rate_limit(
         *(as_number(given) for given in (error.get("retryAfter"), header)),
         *((moment - now).total_seconds() for moment in moments),
     ]
-    wait = next((max(seconds, 0.0) for seconds in waits if seconds is not None), None)
+    wait = next((min(max(seconds, 0.0), _LONGEST_WAIT) for seconds in waits if seconds is not None), None)
     return RateLimited(wait, max(moments, default=None))
 
 

@@ -62,12 +62,14 @@ def test_whoever_is_linked_shares_keys_and_no_contradiction(
             "person_id": [person for _, person in shared],
             "known_since": [START + timedelta(days=PEOPLE.index(person)) for _, person in shared],
             "profiles": [profiles[person] for _, person in shared],
+            "names": [[] for _ in shared],
         },
         schema={
             "key": pl.String,
             "person_id": pl.String,
             "known_since": pl.Datetime("us", "UTC"),
             "profiles": pl.List(pl.String),
+            "names": pl.List(pl.String),
         },
     )
     links = dict(link_people(frame).rows())
@@ -99,8 +101,9 @@ def test_the_order_of_the_rows_makes_no_difference() -> None:
             "person_id": ["a", "b", "b", "c"],
             "known_since": [START, START, START, START],
             "profiles": [["x"], [], [], ["x"]],
+            "names": [[], [], [], []],
         },
-        schema_overrides={"profiles": pl.List(pl.String)},
+        schema_overrides={"profiles": pl.List(pl.String), "names": pl.List(pl.String)},
     )
     assert (
         set(link_people(frame).rows()) == set(link_people(frame.reverse()).rows()) == {("b", "a"), ("c", "a")}

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import duckdb
+import httpx
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -727,6 +734,122 @@ def test_two_people_of_a_table_whom_the_store_knows_as_one_count_as_one(
         report = Enricher(client, store).run(apart).report
         assert (report.people, report.duplicates, report.enriched, report.credits_used) == (1, 1, 1, 1)
         assert sandbox.requests == 2
+
+
+def answering(answer: Callable[[int, list[dict]], httpx.Response | Exception]) -> httpx.MockTransport:
+    """A vendor that no server can play: told the number of the request and its leads."""
+    numbers = itertools.count(1)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        given = answer(next(numbers), json.loads(request.content)["leads"])
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    return httpx.MockTransport(handle)
+
+
+def found(leads: list[dict], **data: object) -> httpx.Response:
+    """Everybody found, each with the same data."""
+    items = [{"input": lead, "enrichedData": data} for lead in leads]
+    return httpx.Response(200, json={"data": {"enriched": items, "failed": [], "creditsUsed": len(items)}})
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [httpx.Response(429, json={"retryAfter": 1e300}), OSError("broken"), RuntimeError("broken")],
+    ids=repr,
+)
+def test_answers_nobody_can_use_do_not_cost_the_good_ones(
+    bad: httpx.Response | Exception, store: EnrichmentStore
+) -> None:
+    """Two requests go wrong in a way of their own; what the others brought is in the store."""
+    paid: list[int] = []
+
+    def answer(number: int, leads: list[dict]) -> httpx.Response | Exception:
+        if number <= 2:
+            return bad
+        time.sleep(0.1)
+        paid.append(len(leads))
+        return found(leads, title="CTO")
+
+    with (
+        BuenaClient("key", "http://vendor.example", answering(answer), concurrency=4) as client,
+        contextlib.suppress(RuntimeError),
+    ):
+        enrich_frame(addresses(200), client=client, store=store, max_wait=0)
+    assert store.stats().people == sum(paid) > 0
+
+
+def test_results_that_are_no_list_are_kept_and_not_asked_for_again(store: EnrichmentStore) -> None:
+    """Paid for, but unreadable: the outcome is unknown, and the text is in the store."""
+    body = {"data": {"enriched": {"a": {"enrichedData": {"title": "CTO"}}}, "failed": []}}
+    transport = answering(lambda _number, _leads: httpx.Response(200, json=body))
+    with BuenaClient("key", "http://vendor.example", transport) as client:
+        enriched = enrich_frame(addresses(1), client=client, store=store)
+    assert enriched["buena_status"].item() == "deferred"
+    assert "CTO" in store.sql("select body from response")["body"].item()
+    assert plan_frame(addresses(1), store=store).unknown == 1
+
+
+def test_insisting_on_one_block_does_not_forget_the_unknown_of_another(
+    everybody: Sandbox, store: EnrichmentStore
+) -> None:
+    """An answer settles only the blocks that it brought."""
+    with everybody as sandbox, BuenaClient(sandbox.api_key, sandbox.url) as client:
+
+        def status(block: str, *, insist: bool = False) -> str:
+            options = EnrichmentOptions.of(block)
+            return enrich_frame(
+                addresses(1), client=client, store=store, options=options, retry_unknown=insist
+            )["buena_status"].item()
+
+        sandbox.inject(Fault("reset_after"))
+        assert [status("company"), status("personal", insist=True)] == ["deferred", "enriched"]
+        assert status("company") == "deferred"
+        assert sandbox.charges()["repeated"].list.len().sum() == 0
+
+
+def test_a_front_desk_in_every_answer_makes_nobody_the_same_person(store: EnrichmentStore) -> None:
+    """People with different names who share an address stay themselves."""
+
+    def answer(_number: int, leads: list[dict]) -> httpx.Response:
+        named = {"person0": "Ann", "person1": "Bob"}
+        items = [
+            {
+                "input": lead,
+                "enrichedData": {
+                    "firstName": named[lead["email"].split("@")[0]],
+                    "lastName": "Lee",
+                    "alternativeEmails": ["desk.lee@z.example"],
+                },
+            }
+            for lead in leads
+        ]
+        return httpx.Response(200, json={"data": {"enriched": items, "creditsUsed": len(items)}})
+
+    with BuenaClient("key", "http://vendor.example", answering(answer)) as client:
+        enriched = enrich_frame(addresses(2), client=client, store=store)
+    assert enriched["buena_person_id"].n_unique() == 2
+    assert enriched["buena_first_name"].to_list() == ["Ann", "Bob"]
+
+
+def test_nothing_is_sent_after_an_interrupt(everybody: Sandbox, store: EnrichmentStore) -> None:
+    """A request that waits for a rate limit when the run breaks off stays where it is."""
+    with everybody as sandbox, BuenaClient(sandbox.api_key, sandbox.url) as client:
+        sandbox.inject(Fault("rate_limited", wait=1.0, tell="body"))
+
+        def interrupt() -> None:
+            while not sandbox.requests:
+                time.sleep(0.01)
+            time.sleep(0.1)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=interrupt, daemon=True).start()
+        with pytest.raises(KeyboardInterrupt):
+            enrich_frame(addresses(3), client=client, store=store)
+        assert sandbox.credits_used == 0
+    assert store.ledger()["state"].to_list() == ["failed"]
 
 
 def test_a_killed_run_pays_nobody_twice(tmp_path: Path) -> None:

@@ -185,6 +185,7 @@ def test_people_on_their_way_are_known_by_all_their_keys_until_they_are_answered
 ) -> None:
     """Written before the request leaves, so that a crash or another process finds them."""
     request = {"request_id": str(uuid.uuid4()), "happened_at": START, "people": [person("jane")]}
+    request["blocks"] = ["company"]
     key = {"person_id": person("jane"), "kind": "email", "value": "jane@acme.example", "known_at": START}
     store.commit(
         new_request=frame(REQUEST_ROWS, request | {"state": "in flight"}),

@@ -44,11 +44,16 @@ class StoppableClient(BuenaClient):
         self.stop = threading.Event()
 
     def submit(
-        self, leads: Sequence[Lead], options: EnrichmentOptions, *, max_wait: float = 300.0
+        self,
+        leads: Sequence[Lead],
+        options: EnrichmentOptions,
+        *,
+        max_wait: float = 300.0,
+        called_off: threading.Event | None = None,
     ) -> Future[Verdict]:
         """Like that of ``BuenaClient``, until ``stop`` is set."""
         if not self.stop.is_set():
-            return super().submit(leads, options, max_wait=max_wait)
+            return super().submit(leads, options, max_wait=max_wait, called_off=called_off or self.stop)
         refused: Future[Verdict] = Future()
         refused.set_result(Unreachable("interrupted"))
         return refused

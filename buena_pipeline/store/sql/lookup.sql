@@ -49,16 +49,27 @@ group by person_id;
 -- Who was asked for in a request that nobody knows the outcome of: on its way, lost with its process, or unreadable.
 create or replace temp table pending as
 with unsettled as (
-    select any_value(people) as people, min(happened_at) as since
+    select any_value(people) as people, any_value(blocks) as blocks, min(happened_at) as since
     from request
     group by request_id
     having arg_max(state, happened_at) in ('in flight', 'unknown')
+),
+asked as (
+    select coalesce(same_as, sent.person_id) as person_id, blocks, since
+    from (select unnest(people) as person_id, blocks, since from unsettled) as sent
+    left join same_person using (person_id)
 )
-select coalesce(same_as, asked.person_id) as person_id, max(since) as pending_since
-from (select unnest(people) as person_id, since from unsettled) as asked
-left join same_person using (person_id)
-where coalesce(same_as, asked.person_id) in (select person_id from matched)
-group by all;
+-- a later answer settles it, but only for the blocks that it brought
+select person_id, max(since) as pending_since
+from asked left join bought using (person_id)
+where person_id in (select person_id from matched)
+  and (
+    list_contains(blocks, 'personal') and since > coalesce(greatest(personal_at, personal_failed_at), '-infinity')
+    or list_contains(blocks, 'company') and since > coalesce(greatest(company_at, company_failed_at), '-infinity')
+    or list_contains(blocks, 'social') and since > coalesce(greatest(social_at, social_failed_at), '-infinity')
+    or list_contains(blocks, 'contact') and since > coalesce(greatest(contact_at, contact_failed_at), '-infinity')
+  )
+group by person_id;
 
 -- Somebody with another LinkedIn profile is somebody else, whatever key they share.
 create or replace temp table known as
@@ -73,9 +84,7 @@ select
     count(*) over (partition by matched.key, matched.person) as candidates,
     matched_person.weak_only,
     bought.* exclude (person_id),
-    -- a later answer settles it: whatever was charged before, the person is known now
-    case when pending_since > coalesce(greatest(found_at, failed_at), '-infinity') then pending_since end
-        as pending_since
+    pending_since
 from matched
 join matched_person using (person_id)
 left join bought using (person_id)
