@@ -89,8 +89,9 @@ BLOCK_OF: Final[dict[str, str]] = {
 
 TIMESTAMP: Final = pl.Datetime("us", "UTC")
 
-REQUEST_STATES: Final = ("in flight", "answered", "refused", "failed", "unknown")
-"""The life of a request: written before it is sent, then closed by exactly one of the others."""
+REQUEST_STATES: Final = ("in flight", "answered", "refused", "failed", "unknown", "charged", "not charged")
+"""The life of a request: written before it is sent, then closed by one of the others. The last two settle an
+unknown outcome by the credits that are left; the newest state counts."""
 
 RUN_ROWS: Final = pl.Schema(
     {
@@ -115,6 +116,12 @@ REQUEST_ROWS: Final = pl.Schema(
         "credits_used": pl.Float64(),
         "credits_remaining": pl.Float64(),
         "reason": pl.String(),
+        "account": pl.String(),
+        "quota_window": pl.String(),
+        "quota_limit": pl.Float64(),
+        "quota_remaining": pl.Float64(),
+        "quota_resets_at": TIMESTAMP,
+        "retry_at": TIMESTAMP,
     }
 )
 

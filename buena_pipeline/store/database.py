@@ -23,7 +23,7 @@ import stamina
 
 from buena_pipeline.errors import NotAStoreError, StoreError, StoreLockedError, StoreVersionError
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """The schema this release writes; an older file is migrated, a newer one refused."""
 
 # Any DuckDB from 1.4 on opens the file. Vacuuming row groups at a checkpoint can stall for a minute.

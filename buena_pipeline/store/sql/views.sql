@@ -1,5 +1,8 @@
 -- What people query. Plain SQL that any DuckDB from 1.4 on runs; rebuilt whenever the schema version moves.
 
+create or replace macro suppression_hash(key) as
+    sha256(concat((select any_value(value) from meta where name = 'suppression_secret'), key::varchar));
+
 create or replace view same_person as
 select person_id, arg_max(same_as, linked_at) as same_as from link group by person_id;
 comment on view same_person is 'Who was bought under a second identifier, and the person they are.';
