@@ -102,10 +102,11 @@ def test_more_sent_than_allowed_is_waited_out() -> None:
     assert next_slot([at(0), at(10), at(20), at(30)], a_minute(2), now=at(30)) == at(80)
 
 
-def test_a_slot_of_one_window_must_suit_the_others() -> None:
-    """What the hour allows only later is judged as the minute stands then, not as it stands now."""
-    limits = RateLimits(minute=2, hour=3, day=None)
-    assert next_slot([at(0), at(3_590), at(3_590)], limits, now=at(3_595)) == at(3_650)
+def test_a_slot_is_judged_as_the_windows_stand_then() -> None:
+    """The place that comes back at 12:01:00 is itself the last until 12:01:40, and lies half way to it."""
+    sent = [at(0), at(40), at(50), at(59), at(59.5)]
+    for now in (59.5, 60, 79):
+        assert next_slot(sent, a_minute(5), now=at(now)) == at((59.5 + 100) / 2)
 
 
 def test_requests_of_the_future_count_as_now() -> None:
@@ -113,6 +114,8 @@ def test_requests_of_the_future_count_as_now() -> None:
     ahead = [at(500), at(7_200)]
     assert next_slot(ahead, a_minute(2), now=NOON) == at(60)
     assert next_slot(ahead, a_minute(3), now=NOON) == NOON
+    assert next_slot([at(-10)] * 3 + [at(500)], a_minute(5), now=NOON) == at(50 / 2)
+    assert next_slot([at(500)] * 4, a_minute(5), now=NOON) == at(60 / 2)
     assert next_slot([at(7_200)] * 6, a_minute(5), now=NOON, blocked_until=at(600)) == at(600)
 
 
@@ -176,14 +179,18 @@ def test_the_last_fifth_of_a_quota_is_spread_until_the_reset() -> None:
     """As with our own count, a fast caller slows down instead of standing still."""
     assert next_slot([NOON], RateLimits(), now=NOON, quota=quota(remaining=13)) == NOON
     assert next_slot([NOON], RateLimits(), now=NOON, quota=quota(remaining=11)) == at(30 / 12)
-    assert next_slot([], RateLimits(), now=NOON, quota=quota(remaining=11)) == at(30 / 12)
+    earlier = quota(remaining=11, observed=-6)
+    assert next_slot([], RateLimits(), now=at(-6), quota=earlier) == at(-6 + 36 / 12)
+    assert next_slot([], RateLimits(), now=at(-5), quota=earlier) == at(-6 + 36 / 12)
 
 
 def test_a_quota_that_has_reset_tells_the_limit_only() -> None:
     """What remained is no longer true; how large the plan is still holds, be it larger or smaller."""
     sent = [at(20)] * 60
     assert next_slot(sent, RateLimits(), now=at(30), quota=quota(remaining=0, limit=600)) == at(30)
-    assert next_slot(sent[:10], RateLimits(), now=at(30), quota=quota(remaining=9, limit=10)) == at(80)
+    smaller = quota(remaining=9, limit=10)
+    assert next_slot(sent[:10], RateLimits(), now=at(30), quota=smaller) == at(80)
+    assert next_slot(sent[:10], RateLimits(), now=at(21), quota=smaller, blocked_until=at(40)) == at(80)
 
 
 def test_a_reset_beyond_the_window_is_a_clock_that_differs() -> None:
@@ -210,7 +217,9 @@ def test_a_window_of_another_name_only_holds_back() -> None:
 a_limit = st.none() | st.integers(1, 12)
 any_limits = st.builds(RateLimits, a_limit, a_limit, a_limit)
 any_seconds = st.floats(-86_400, 0) | st.floats(-4_000, 0) | st.floats(-90, 0) | st.sampled_from([0, -60, -1])
-any_history = st.lists(any_seconds, max_size=30).map(lambda past: sorted(map(at, past)))
+any_history = (st.lists(any_seconds, max_size=30) | st.lists(st.floats(-70, 0), max_size=14)).map(
+    lambda past: sorted(map(at, past))
+)
 skewed_history = st.lists(any_seconds | st.floats(0, 90_000), max_size=30).map(
     lambda moments: sorted(map(at, moments))
 )
@@ -392,7 +401,7 @@ def test_time_after_a_day_that_is_used_up() -> None:
 
 
 @pytest.mark.parametrize("requests", [5, 55, 70, 999, 1_500, 4_000, 12_000])
-@pytest.mark.parametrize("limits", [RateLimits(), RateLimits(minute=600), a_minute(10)], ids=str)
+@pytest.mark.parametrize("limits", [RateLimits(), RateLimits(minute=600, hour=300), a_minute(10)], ids=str)
 def test_time_is_that_of_sending(requests: int, limits: RateLimits) -> None:
     """What is promised is what sending one after the other takes, give or take a tenth."""
     sent: list[datetime] = [at(-number) for number in range(30, 0, -1)]
