@@ -62,15 +62,11 @@ WENT = "the balance went from 990 to"
 @pytest.mark.parametrize(
     ("left", "verdict", "reason"),
     [
-        (
-            980,
-            (NOT_CHARGED, 0),
-            "the balance went from 990 to 980 around it; answers explain 10, which is all of it",
-        ),
+        (980, (NOT_CHARGED, 0), f"{WENT} 980 around it; answers explain 10, which is all of it"),
         (
             973.5,
             (CHARGED, 6.5),
-            (980, (NOT_CHARGED, 0), f"{WENT} 980 around it; answers explain 10, which is all of it"),
+            f"{WENT} 973.5 around it; answers explain 10, and 6.5 are left for this request",
         ),
         (970, (CHARGED, 10), None),
         (969.9, None, None),  # more than it may cost
