@@ -334,7 +334,7 @@ def _judge(shared: pl.DataFrame, timeline: pl.DataFrame) -> pl.DataFrame:
     none = rest.abs() <= slack
     one = (pl.col("opens") == 1) & (rest > slack)
     all_in_full = pl.col("bounded") & (rest > slack) & ((rest - most).abs() <= slack)
-    verdicts = clusters.filter("sound", ~pl.col("overrun"), none | one | all_in_full).join(
+    verdicts = clusters.filter("sound", none | one | all_in_full).join(
         _strangers(clusters, timeline), on="cluster", how="left"
     )
     return (
@@ -346,7 +346,7 @@ def _judge(shared: pl.DataFrame, timeline: pl.DataFrame) -> pl.DataFrame:
 
 
 def _strangers(clusters: pl.DataFrame, timeline: pl.DataFrame) -> pl.DataFrame:
-    """The clusters near whose time the balance fell by what no request explains: by somebody else's use."""
+    """The clusters near whose time the balance fell by what no request explains, themselves included."""
     ranges = clusters.select("overrun", low="falls", high="falls_after").sort("low")
     strange = (
         timeline.with_columns(until=pl.col("closed").shift(-1))

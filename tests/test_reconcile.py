@@ -201,27 +201,54 @@ def test_one_request_does_not_explain_two_falls() -> None:
     assert settled(*rows) == {}
 
 
-def test_a_top_up_elsewhere_is_in_nobodys_way() -> None:
-    """Before or after a run whose requests overlap, also one that goes on for longer than a lease."""
+@pytest.mark.parametrize("before", [990, 9500])
+@pytest.mark.parametrize("again", [9500, 99_000])
+def test_a_top_up_elsewhere_is_in_nobodys_way(before: float, again: float) -> None:
+    """Before or after a run whose requests overlap, whether or not the balance was there already."""
     run = [answer(f"run {n}", 5000 + 20 * n, 10, 9970 - 10 * n, took=45) for n in range(80)]
     lost = request("lost", 5101, "unknown")
-    shifted = [
-        row | {"credits_remaining": row["credits_remaining"] - 10 * (n > 6)} for n, row in enumerate(run)
-    ]
-    again = answer("again", 90_000, 0, 99_000)
-    assert settled(BEFORE, *run, lost, again) == {"lost": (NOT_CHARGED, 0)}
-    assert settled(BEFORE, *shifted, lost, again) == {"lost": (CHARGED, 10)}
+    less = run[:7] + [row | {"credits_remaining": row["credits_remaining"] - 10} for row in run[7:]]
+    around = (BEFORE | {"credits_remaining": before}, lost, answer("again", 90_000, 0, again))
+    assert settled(*run, *around) == {"lost": (NOT_CHARGED, 0)}
+    assert settled(*less, *around) == {"lost": (CHARGED, 10)}
 
 
-def test_a_top_up_in_the_middle_of_a_busy_period_makes_its_order_doubtful() -> None:
+@pytest.mark.parametrize("size", [5, 5000])
+def test_a_top_up_in_the_middle_of_a_busy_period_makes_its_order_doubtful(size: float) -> None:
     """Sorted by balance, what came after it would stand before what came first."""
     run = [answer(f"run {n}", 5000 + 20 * n, 10, 980 - 10 * n, took=45) for n in range(80)]
-    topped = [
-        row | {"credits_remaining": row["credits_remaining"] + 5000 * (n > 60)} for n, row in enumerate(run)
+    more = [
+        row | {"credits_remaining": row["credits_remaining"] + size * (n > 60)} for n, row in enumerate(run)
     ]
     lost = request("lost", 5101, "unknown")
     assert settled(BEFORE, *run, lost) == {"lost": (NOT_CHARGED, 0)}
-    assert settled(BEFORE, *topped, lost) == {}
+    assert settled(BEFORE, *more, lost) == {}
+
+
+@pytest.mark.parametrize(
+    ("start", "first", "slow", "last", "end"),
+    [
+        (100, (70, 100), (30, 70), (10, 10), (10, 0)),  # slow, then +100, first, 80 for the lost one, last
+        (200, (10, 190), (50, 140), (10, 100), (10, 130)),  # first, 80 for the lost one, last, +90, slow
+    ],
+)
+def test_a_slow_answer_from_beyond_a_top_up_does_not_hide_a_charge(
+    start: float,
+    first: tuple[float, float],
+    slow: tuple[float, float],
+    last: tuple[float, float],
+    end: tuple[float, float],
+) -> None:
+    """Its balance fits between two others, no time says otherwise, and it would explain a lost charge."""
+    rows = (
+        answer("start", 0, 10, start),
+        answer("slow", 20, *slow, took=980),
+        answer("first", 21, *first),
+        request("lost", 40, "unknown", people=100, credits_reserved=100.0),
+        answer("last", 700, *last),
+        answer("end", 2000, *end),
+    )
+    assert settled(*rows) == {}
 
 
 def test_fractions_of_credits_are_no_charge() -> None:
