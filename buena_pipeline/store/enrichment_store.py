@@ -146,28 +146,69 @@ class EnrichmentStore:
         return StoreStats(**counts.row(0, named=True), file_bytes=self.path.stat().st_size)
 
     def ledger(self) -> pl.DataFrame:
-        """One row per request, oldest first: what it asked for, what became of it, what it cost."""
+        """One row per request, oldest first: what it asked for, what became of it, what it cost.
+
+        Returns:
+            ``request_id``, ``run_id``, ``account``; ``sent_at``, ``closed_at`` (null while in flight),
+            ``settled_at`` (when an unknown outcome turned out charged or not) and ``lease_until``; ``state``,
+            the newest of ``schema.REQUEST_STATES``; ``blocks``, ``people`` (how many), ``credits_reserved``,
+            ``credits_used``, ``credits_remaining`` and ``reason``.
+        """
         return self.sql(
             """
-            select request_id, any_value(run_id) as run_id, min(happened_at) as sent_at,
-                   max(happened_at) filter (state <> 'in flight')               as answered_at,
-                   coalesce(any_value(state) filter (state <> 'in flight'), 'in flight') as state,
+            with change as (
+                select *, state in ('charged', 'not charged') as settles,
+                       -- of two changes at one moment the later in a request's life counts
+                       case when state = 'in flight' then 0 when settles then 2 else 1 end as stage
+                from request
+            )
+            select request_id, any_value(run_id) as run_id, any_value(account) as account,
+                   min(happened_at)                                                as sent_at,
+                   min(happened_at) filter (stage = 1)                             as closed_at,
+                   max(happened_at) filter (settles)                               as settled_at,
+                   max(lease_until)                                                as lease_until,
+                   last(state order by happened_at, stage)                         as state,
                    any_value(blocks) as blocks, max(len(people)) as people,
-                   max(credits_reserved) as credits_reserved, max(credits_used) as credits_used,
-                   max(credits_remaining) as credits_remaining, any_value(reason) as reason
-            from request group by request_id order by sent_at, request_id
+                   max(credits_reserved)                                           as credits_reserved,
+                   arg_max(credits_used, happened_at)                              as credits_used,
+                   arg_max(credits_remaining, happened_at)                         as credits_remaining,
+                   arg_max(reason, happened_at)                                    as reason
+            from change group by request_id order by sent_at, request_id
             """
         )
 
     def runs(self) -> pl.DataFrame:
-        """One row per run, oldest first: when it started and ended, its rows, and its report as JSON."""
+        """One row per run, oldest first: when it started and ended, and the counts of its report.
+
+        Returns:
+            ``run_id``, ``started_at``, ``ended_at``, ``state`` and ``rows``; then, null for a run without a
+            report, ``people``, ``cached``, ``enriched``, ``failed``, ``deferred``, ``suppressed``,
+            ``unknown``, ``requests``, ``credits_used``, ``avoided_by_duplicates``, ``avoided_by_store``,
+            ``avoided_by_failures``, ``credits_remaining``, and the report as JSON in ``summary``.
+        """
         return self.sql(
             """
-            select run_id, min(happened_at) as started_at,
-                   max(happened_at) filter (state <> 'started')                 as ended_at,
-                   coalesce(any_value(state) filter (state <> 'started'), 'started') as state,
-                   max(rows) as rows, any_value(summary) as summary
-            from run group by run_id order by started_at, run_id
+            with last_run as (
+                select run_id, min(happened_at) as started_at,
+                       max(happened_at) filter (state <> 'started')                as ended_at,
+                       coalesce(arg_max(state, happened_at) filter (state <> 'started'), 'started') as state,
+                       max(rows) as rows, arg_max(summary, happened_at) as summary
+                from run group by run_id
+            ),
+            unpacked as (
+                select *, json_transform(case when json_valid(summary) then summary end, '{
+                    "people": "UBIGINT", "duplicates": "UBIGINT", "cached": "UBIGINT", "enriched": "UBIGINT",
+                    "failed": "UBIGINT", "failed_remembered": "UBIGINT", "deferred": "UBIGINT",
+                    "suppressed": "UBIGINT", "unknown": "UBIGINT", "requests": "UBIGINT",
+                    "credits_used": "DOUBLE", "credits_remaining": "DOUBLE"}') as report
+                from last_run
+            )
+            select run_id, started_at, ended_at, state, rows, report.people, report.cached, report.enriched,
+                   report.failed, report.deferred, report.suppressed, report.unknown, report.requests,
+                   report.credits_used, report.duplicates as avoided_by_duplicates,
+                   report.cached as avoided_by_store, report.failed_remembered as avoided_by_failures,
+                   report.credits_remaining, summary
+            from unpacked order by started_at, run_id
             """
         )
 
