@@ -7,8 +7,9 @@ such as the DuckDB shell, is waited for. Knows nothing of leads; ``enrichment_st
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-import tempfile
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,10 +82,7 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection in a transaction: committed when the block ends, rolled back when it raises."""
-        if self.read_only:
-            raise StoreError(
-                f"The store {self.path} was opened read-only; open it without read_only to write."
-            )
+        self._require_writable()
         with self.connect() as connection:
             connection.begin()
             try:
@@ -94,10 +92,31 @@ class Database:
                 raise
             connection.commit()
 
+    @contextmanager
+    def exclusive(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to a file that exists, that nobody else has open, and whose log is empty."""
+        self._require_writable()
+        if not self.path.exists():
+            raise self._missing()
+        with self.connect() as connection:
+            # what a killed process spilled to disk; nobody alive uses it, or we would not be connected
+            shutil.rmtree(f"{self.path}.tmp", ignore_errors=True)
+            connection.execute("checkpoint")
+            yield connection
+
     def checkpoint(self) -> None:
         """Moves what the write-ahead log holds into the file."""
         with self.connect() as connection:
             connection.execute("checkpoint")
+
+    def _require_writable(self) -> None:
+        if self.read_only:
+            raise StoreError(
+                f"The store {self.path} was opened read-only; open it without read_only to write."
+            )
+
+    def _missing(self) -> NotAStoreError:
+        return NotAStoreError(f"There is no store at {self.path}: is the path right?", path=str(self.path))
 
     def _protect_log(self) -> None:
         """The write-ahead log holds personal data, and DuckDB creates it readable by everybody."""
@@ -108,7 +127,7 @@ class Database:
     def _queue(self) -> Iterator[None]:
         """Our turn among the processes that know the sidecar file."""
         if self.read_only and not self.path.exists():
-            raise NotAStoreError(f"There is no store at {self.path}: is the path right?", path=str(self.path))
+            raise self._missing()
         if not self.path.parent.is_dir():
             raise StoreError(
                 f"The folder {self.path.parent} for the store does not exist: create it, or name another.",
@@ -187,6 +206,8 @@ class Database:
         """Creates or migrates the file, once per object."""
         if self._checked:
             return
+        if not self.read_only:
+            self._remove_leftovers()
         if not self.path.exists():
             self._create()
         else:
@@ -195,12 +216,38 @@ class Database:
 
     def _create(self) -> None:
         """A new file, readable by its owner only, that is complete or not there."""
-        with tempfile.TemporaryDirectory(prefix=".buena-", dir=self.path.parent) as folder:
-            draft = Path(folder) / self.path.name
+        with self.draft():
+            pass
+
+    @contextmanager
+    def draft(self) -> Iterator[Path]:
+        """A new file with our schema, which takes the store's place, synced, when the block ends well."""
+        place = self.path.resolve()  # a link to the file stays one
+        self._remove_leftovers()
+        self._workshop.mkdir(mode=0o700)
+        try:
+            draft = self._workshop / self.path.name
             with duckdb.connect(str(draft), config=_CONFIG) as connection:
                 _apply_migrations(connection, since=0)
             draft.chmod(0o600)
-            draft.replace(self.path)
+            yield draft
+            if place.exists():
+                _keep_owner(draft, of=place)
+            _sync(draft)
+            draft.replace(place)
+            _sync(place.parent)
+        finally:
+            self._remove_leftovers()
+
+    @property
+    def _workshop(self) -> Path:
+        """The folder for drafts: one is enough, because it is our turn."""
+        place = self.path.resolve()
+        return place.with_name(f".{place.name}.draft")
+
+    def _remove_leftovers(self) -> None:
+        """The draft of a process that was killed: it holds personal data."""
+        shutil.rmtree(self._workshop, ignore_errors=True)
 
     def _migrate(self) -> None:
         with self._open(read_only=True) as connection:
@@ -226,6 +273,22 @@ class Database:
 
 def _is_locked(error: Exception) -> bool:
     return isinstance(error, duckdb.IOException) and "Could not set lock" in str(error)
+
+
+def _keep_owner(path: Path, *, of: Path) -> None:
+    """Root may do the work for somebody else, who still has to open the file."""
+    owner = of.stat()
+    with contextlib.suppress(PermissionError):
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file or folder is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _schema_version(connection: duckdb.DuckDBPyConnection) -> int | None:
