@@ -64,19 +64,27 @@ def _copy_tables(
 
 
 def _copy_views(connection: duckdb.DuckDBPyConnection) -> None:
-    """Views that users made in the file; they hold no data."""
+    """Views that users made in the file, which hold no data; those that do not work are left behind."""
     (store,) = connection.execute("select current_database()").fetchone() or ("",)
     query = """
         select sql from duckdb_views()
         where database_name = current_database() and not internal
           and view_name not in (select view_name from duckdb_views() where database_name = 'draft')
-        order by view_oid
     """
-    views = [sql for (sql,) in connection.execute(query).fetchall()]
-    if views:
-        connection.execute("use draft")
-        try:
-            for view in views:
-                connection.execute(view)
-        finally:
-            connection.execute(f'use "{store.replace(chr(34), chr(34) * 2)}"')
+    waiting = [sql for (sql,) in connection.execute(query).fetchall()]
+    connection.execute("use draft")
+    try:
+        # nothing tells in which order they were made, and one may need another
+        while (left := [view for view in waiting if not _made(connection, view)]) != waiting:
+            waiting = left
+    finally:
+        connection.execute(f'use "{store.replace(chr(34), chr(34) * 2)}"')
+
+
+def _made(connection: duckdb.DuckDBPyConnection, view: str) -> bool:
+    """Whether a view could be made."""
+    try:
+        connection.execute(view)
+    except duckdb.Error:
+        return False
+    return True
