@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from buena_pipeline import __version__
 from buena_pipeline.cli.enriching import demo, enrich, plan, score
 from buena_pipeline.cli.exits import EXIT_CODES, INTERRUPTED, exit_code
+from buena_pipeline.cli.privacy import forget, retention, suppress
 from buena_pipeline.cli.tools import doctor, sandbox, sql
 from buena_pipeline.errors import BuenaError, ColumnError
 
@@ -22,6 +23,9 @@ _EXAMPLES: Final[dict[Callable[..., None], str]] = {
     score: "buena-pipeline score enriched.parquet -o scored.csv --model model.toml",
     demo: "buena-pipeline demo && buena-pipeline sql 'from coverage' --store demo.duckdb",
     sql: "buena-pipeline sql 'from credits_by_day' --format csv",
+    forget: "buena-pipeline forget jane@acme.example --yes",
+    suppress: "buena-pipeline suppress --from objections.csv",
+    retention: "buena-pipeline retention --older-than 365d --yes",
     sandbox: "buena-pipeline sandbox --no-limits --latency 0.2",
     doctor: "buena-pipeline doctor --store buena.duckdb",
 }

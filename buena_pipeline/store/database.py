@@ -99,8 +99,9 @@ class Database:
         if not self.path.exists():
             raise self._missing()
         with self.connect() as connection:
-            # what a killed process spilled to disk; nobody alive uses it, or we would not be connected
+            # nobody alive uses what others spilled or drafted here, or we would not be connected
             shutil.rmtree(f"{self.path}.tmp", ignore_errors=True)
+            self._remove_leftovers()
             connection.execute("checkpoint")
             yield connection
 
@@ -206,8 +207,6 @@ class Database:
         """Creates or migrates the file, once per object."""
         if self._checked:
             return
-        if not self.read_only:
-            self._remove_leftovers()
         if not self.path.exists():
             self._create()
         else:

@@ -30,7 +30,7 @@ def subject_keys(who: Any, columns: Mapping[str, str | Sequence[str] | None] | N
     Args:
         who: an e-mail address or the URL of a LinkedIn profile, or a list of such texts; a mapping with the
             fields of a lead; or a table with one person a row.
-        columns: for a table, which column says what; see ``columns.find_columns``.
+        columns: only with a table: which column says what; see ``columns.find_columns``.
 
     Returns:
         ``kind`` and ``value`` (String), each pair once: all strong keys of every row, and the key of name and
@@ -69,6 +69,8 @@ def _table_of(
     who: Any, columns: Mapping[str, str | Sequence[str] | None] | None
 ) -> tuple[pl.DataFrame, LeadColumns]:
     """The people that are meant as a table, and which of its columns say who they are."""
+    if columns and isinstance(who, Mapping | str | list | tuple):
+        raise InputError("columns (--column) says which columns a table has; this is none.")
     if isinstance(who, Mapping):
         return as_lead_table(who), _ONE_LEAD
     if isinstance(who, str):
