@@ -7,8 +7,9 @@ such as the DuckDB shell, is waited for. Knows nothing of leads; ``enrichment_st
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-import tempfile
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,10 +93,7 @@ class Database:
         Raises:
             StoreError: as ``connect`` does; also if the disk is full or the file damaged.
         """
-        if self.read_only:
-            raise StoreError(
-                f"The store {self.path} was opened read-only; open it without read_only to write."
-            )
+        self._require_writable()
         with self.connect(lock_timeout=lock_timeout) as connection:
             try:
                 connection.begin()
@@ -118,6 +116,19 @@ class Database:
             path=str(self.path),
         )
 
+    @contextmanager
+    def exclusive(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to a file that exists, that nobody else has open, and whose log is empty."""
+        self._require_writable()
+        if not self.path.exists():
+            raise self._missing()
+        with self.connect() as connection:
+            # nobody alive uses what others spilled or drafted here, or we would not be connected
+            shutil.rmtree(f"{self.path}.tmp", ignore_errors=True)
+            self._remove_leftovers()
+            connection.execute("checkpoint")
+            yield connection
+
     def checkpoint(self) -> None:
         """Moves what the write-ahead log holds into the file.
 
@@ -130,6 +141,15 @@ class Database:
             except duckdb.Error as error:
                 raise self._refused(error) from None
 
+    def _require_writable(self) -> None:
+        if self.read_only:
+            raise StoreError(
+                f"The store {self.path} was opened read-only; open it without read_only to write."
+            )
+
+    def _missing(self) -> NotAStoreError:
+        return NotAStoreError(f"There is no store at {self.path}: is the path right?", path=str(self.path))
+
     def _protect_log(self) -> None:
         """The write-ahead log holds personal data, and DuckDB creates it readable by everybody."""
         with contextlib.suppress(FileNotFoundError):
@@ -139,7 +159,7 @@ class Database:
     def _queue(self, lock_timeout: float) -> Iterator[None]:
         """Our turn among the processes that know the sidecar file."""
         if self.read_only and not self.path.exists():
-            raise NotAStoreError(f"There is no store at {self.path}: is the path right?", path=str(self.path))
+            raise self._missing()
         if not self.path.parent.is_dir():
             raise StoreError(
                 f"The folder {self.path.parent} for the store does not exist: create it, or name another.",
@@ -226,8 +246,17 @@ class Database:
 
     def _create(self) -> None:
         """A new file, readable by its owner only, that is complete or not there."""
-        with tempfile.TemporaryDirectory(prefix=".buena-", dir=self.path.parent) as folder:
-            draft = Path(folder) / self.path.name
+        with self.draft():
+            pass
+
+    @contextmanager
+    def draft(self) -> Iterator[Path]:
+        """A new file with our schema, which takes the store's place, synced, when the block ends well."""
+        place = self.path.resolve()  # a link to the file stays one
+        self._remove_leftovers()
+        self._workshop.mkdir(mode=0o700)
+        try:
+            draft = self._workshop / self.path.name
             try:
                 with duckdb.connect(str(draft), config=_CONFIG) as connection:
                     _apply_migrations(connection, since=0)
@@ -236,7 +265,24 @@ class Database:
             except duckdb.Error as error:
                 raise self._refused(error) from None
             draft.chmod(0o600)
-            draft.replace(self.path)
+            yield draft
+            if place.exists():
+                _keep_owner(draft, of=place)
+            _sync(draft)
+            draft.replace(place)
+            _sync(place.parent)
+        finally:
+            self._remove_leftovers()
+
+    @property
+    def _workshop(self) -> Path:
+        """The folder for drafts: one is enough, because it is our turn."""
+        place = self.path.resolve()
+        return place.with_name(f".{place.name}.draft")
+
+    def _remove_leftovers(self) -> None:
+        """The draft of a process that was killed: it holds personal data."""
+        shutil.rmtree(self._workshop, ignore_errors=True)
 
     def _migrate(self, lock_timeout: float) -> None:
         with self._open(read_only=True, lock_timeout=lock_timeout) as connection:
@@ -262,6 +308,22 @@ class Database:
 
 def _is_locked(error: Exception) -> bool:
     return isinstance(error, duckdb.IOException) and "Could not set lock" in str(error)
+
+
+def _keep_owner(path: Path, *, of: Path) -> None:
+    """Root may do the work for somebody else, who still has to open the file."""
+    owner = of.stat()
+    with contextlib.suppress(PermissionError):
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file or folder is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _schema_version(connection: duckdb.DuckDBPyConnection) -> int | None:
