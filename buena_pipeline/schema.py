@@ -169,6 +169,11 @@ KNOWN: Final = pl.Schema(
 )
 """One row per person of the table, key and person of the store it points to, with what was bought when."""
 
+CHECKS: Final = pl.Schema(
+    {"check": pl.String(), "ok": pl.Boolean(), "found": pl.Int64(), "detail": pl.String()}
+)
+"""One row per check of a store: how many rows or files are not as they should be, and what that means."""
+
 # --- what goes back to the user --------------------------------------------------------------------------
 
 STATUSES: Final = ("enriched", "cached", "failed", "invalid", "deferred", "suppressed")

@@ -29,7 +29,8 @@ from buena_pipeline.schema import (
     TIMESTAMP,
 )
 from buena_pipeline.settings import resolve_store_path
-from buena_pipeline.store.database import Database, statement
+from buena_pipeline.store.database import Database, is_damage, statement
+from buena_pipeline.store.integrity import check_integrity
 
 _COMMIT_INPUTS: Final = {
     "new_run": RUN_ROWS,
@@ -136,6 +137,8 @@ class EnrichmentStore:
                 relation: Any = connection.sql(query, params=params)
                 result: pl.DataFrame = pl.DataFrame() if relation is None else relation.pl()
             except duckdb.Error as error:
+                if is_damage(error):
+                    raise
                 raise QueryError(f"The query does not run: {error}", path=str(self.path)) from None
             except (pl.exceptions.PolarsError, pa.ArrowException) as error:
                 raise QueryError(
@@ -183,6 +186,18 @@ class EnrichmentStore:
             """
         )
 
+    def check(self) -> pl.DataFrame:
+        """Examines the store: whether every row can be read and fits the others. Changes nothing.
+
+        Returns:
+            One row per check (schema ``CHECKS``): its name, whether all is well, how many rows or files are
+            not as they should be (null if the check cannot be made), and what that means. No personal data.
+
+        Raises:
+            StoreDamagedError: if the file or its log cannot be read as it was written.
+        """
+        return check_integrity(self._database)
+
     def export(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Writes each view as a Parquet file into a folder, which is created, and returns the paths."""
         target = Path(folder)
@@ -193,6 +208,8 @@ class EnrichmentStore:
                 try:
                     connection.table(view).write_parquet(str(path))
                 except duckdb.Error as error:
+                    if is_damage(error):
+                        raise
                     raise StoreError(f"{path} cannot be written: {error}", path=str(self.path)) from None
         return paths
 
