@@ -22,7 +22,13 @@ import duckdb
 import filelock
 import stamina
 
-from buena_pipeline.errors import NotAStoreError, StoreError, StoreLockedError, StoreVersionError
+from buena_pipeline.errors import (
+    NotAStoreError,
+    StoreDamagedError,
+    StoreError,
+    StoreLockedError,
+    StoreVersionError,
+)
 
 SCHEMA_VERSION: Final = 2
 """The schema this release writes; an older file is migrated, a newer one refused."""
@@ -36,6 +42,15 @@ _CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
 
 _LOG_SIZE: Final = "4MB"
 """Every connection replays the log, at about 10 ms a megabyte, so it is kept small."""
+
+
+_DAMAGE: Final = re.compile(
+    r"Corrupt (database |WAL )?file|while replaying WAL|Could not read enough bytes"
+    r"|database has been invalidated|Failed to deserialize"
+)
+
+# what these say is about files and names, not about values
+_TELLING: Final = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.CatalogException)
 
 
 @cache
@@ -74,6 +89,7 @@ class Database:
         Raises:
             StoreLockedError: if others hold the file for longer than ``lock_timeout``.
             NotAStoreError: if the file is something else, or missing and ``read_only``.
+            StoreDamagedError: if it cannot be read as it was written.
             StoreVersionError: if a newer release wrote it.
         """
         patience = self.lock_timeout if lock_timeout is None else lock_timeout
@@ -82,6 +98,8 @@ class Database:
             connection = self._open(read_only=read_only or self.read_only, lock_timeout=patience)
             try:
                 yield connection
+            except duckdb.Error as error:
+                raise self._explain(error, patience) from None
             finally:
                 connection.close()
                 self._protect_log()
@@ -102,7 +120,7 @@ class Database:
             except BaseException as error:
                 with contextlib.suppress(duckdb.Error):  # a commit that failed has rolled back
                     connection.rollback()
-                if isinstance(error, duckdb.Error) and not isinstance(error, duckdb.ProgrammingError):
+                if _is_about_the_disk(error):
                     raise self._refused(error) from None
                 raise
 
@@ -211,6 +229,7 @@ class Database:
         raise AssertionError  # pragma: no cover - retry_context returns or raises
 
     def _explain(self, error: duckdb.Error, lock_timeout: float) -> StoreError:
+        """What a user makes of an error of DuckDB; none of it quotes what is in the store."""
         text, path = str(error), str(self.path)
         if _is_locked(error):
             holder = re.search(r"\(PID (\d+)\)", text)
@@ -232,7 +251,11 @@ class Database:
                 "this one was left as it is.",
                 path=path,
             )
-        return StoreError(f"The store {path} cannot be opened: {text.splitlines()[0]}", path=path)
+        if is_damage(error):
+            return StoreDamagedError(_damage(path, text.splitlines()[0]), path=path)
+        # other errors may quote a value
+        said = f": {text.splitlines()[0]}" if isinstance(error, _TELLING) else ""
+        return StoreError(f"The store {path} cannot be used ({type(error).__name__}{said})", path=path)
 
     def _ensure_schema(self, lock_timeout: float) -> None:
         """Creates or migrates the file, once per object."""
@@ -286,7 +309,10 @@ class Database:
 
     def _migrate(self, lock_timeout: float) -> None:
         with self._open(read_only=True, lock_timeout=lock_timeout) as connection:
-            version = _schema_version(connection)
+            try:
+                version = schema_version(connection)
+            except duckdb.Error as error:
+                raise self._explain(error, lock_timeout) from None
         if version is None:
             raise NotAStoreError(
                 f"The file {self.path} is a DuckDB database, but not a store of buena_pipeline. "
@@ -304,6 +330,31 @@ class Database:
                 connection.begin()
                 _apply_migrations(connection, since=version)
                 connection.commit()
+
+
+def is_damage(error: duckdb.Error) -> bool:
+    """Whether the file or its log is not as it was written: a flipped bit, a copy cut short."""
+    return _DAMAGE.search(str(error)) is not None
+
+
+def _damage(path: str, what: str) -> str:
+    """What to do about a damaged file, or a damaged log."""
+    if "WAL" in what:
+        return (
+            f"The log {path}.wal beside the store is damaged ({what}). It holds the newest answers: copy "
+            "both files away first of all. With a backup, restore both; without one, moving the log away "
+            "opens the store as it was before it, and what only the log held is bought again."
+        )
+    return (
+        f"The store {path} is damaged ({what}). Copy it and {path}.wal away first of all, and restore a "
+        "backup; without one, EnrichmentStore.sql() still reads the tables whose blocks are whole."
+    )
+
+
+def _is_about_the_disk(error: BaseException) -> bool:
+    """Whether a write failed for a reason outside of what was written."""
+    inside = duckdb.ProgrammingError | duckdb.DataError
+    return isinstance(error, duckdb.Error) and not isinstance(error, inside) and not is_damage(error)
 
 
 def _is_locked(error: Exception) -> bool:
@@ -326,13 +377,15 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _schema_version(connection: duckdb.DuckDBPyConnection) -> int | None:
+def schema_version(connection: duckdb.DuckDBPyConnection) -> int | None:
     """The file's schema version; None for a database that is not ours."""
     try:
         found = connection.execute(
             "select max(value::int) from meta where name = 'schema_version'"
         ).fetchone()
-    except duckdb.Error:
+    except duckdb.Error as error:
+        if is_damage(error):
+            raise
         return None
     return found[0] if found else None
 

@@ -22,7 +22,8 @@ from buena_pipeline.postings import Postings
 from buena_pipeline.schema import RECORD, TIMESTAMP
 from buena_pipeline.settings import resolve_store_path
 from buena_pipeline.store import erasure, suppression
-from buena_pipeline.store.database import Database, statement
+from buena_pipeline.store.database import Database, is_damage, statement
+from buena_pipeline.store.integrity import check_integrity
 from buena_pipeline.store.journal import Journal
 from buena_pipeline.store.subjects import subject_keys
 from buena_pipeline.store.transaction import Transaction
@@ -129,6 +130,8 @@ class EnrichmentStore:
                 relation: Any = connection.sql(query, params=params)
                 result: pl.DataFrame = pl.DataFrame() if relation is None else relation.pl()
             except duckdb.Error as error:
+                if is_damage(error):
+                    raise
                 raise QueryError(f"The query does not run: {error}", path=str(self.path)) from None
             except (pl.exceptions.PolarsError, pa.ArrowException) as error:
                 raise QueryError(
@@ -217,6 +220,18 @@ class EnrichmentStore:
             """
         )
 
+    def check(self) -> pl.DataFrame:
+        """Examines the store: whether every row can be read and fits the others. Changes nothing.
+
+        Returns:
+            One row per check (schema ``CHECKS``): its name, whether all is well, how many rows or files are
+            not as they should be (null if the check cannot be made), and what that means. No personal data.
+
+        Raises:
+            StoreDamagedError: if the file or its log cannot be read as it was written.
+        """
+        return check_integrity(self._database)
+
     def export(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Writes each view as a Parquet file into a folder, which is created, and returns the paths."""
         target = Path(folder)
@@ -227,6 +242,8 @@ class EnrichmentStore:
                 try:
                     connection.table(view).write_parquet(str(path))
                 except duckdb.Error as error:
+                    if is_damage(error):
+                        raise
                     raise StoreError(f"{path} cannot be written: {error}", path=str(self.path)) from None
         return paths
 
