@@ -125,6 +125,7 @@ class BuenaClient:
         self.longest = attempts * (2 * timeout + 10.0) + 30.0
         self._attempts = attempts
         self._closing = Event()
+        self._patient = True
         self._backoff = backoff
         self._http = httpx.Client(
             base_url=self.base_url,
@@ -149,8 +150,12 @@ class BuenaClient:
     def close(self) -> None:
         """Waits for the requests in flight, then closes the connections."""
         self._closing.set()
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._threads.shutdown(wait=self._patient, cancel_futures=True)
         self._http.close()
+
+    def lose_patience(self) -> None:
+        """From now on ``close`` waits for nobody: threads end by themselves, with their answers."""
+        self._patient = False
 
     def submit(
         self,

@@ -267,6 +267,7 @@ class Buyer:
                 self._ledger.close(request, "failed", "called off before it was sent")
                 self._ledger.settle(request.batch.people, "deferred", _INTERRUPTED)
             else:
+                self._client.lose_patience()
                 self._lose(request, "nobody waited for the answer after a second interrupt")
         self._flying.clear()
 

@@ -120,7 +120,7 @@ class Database:
             except BaseException as error:
                 with contextlib.suppress(duckdb.Error):  # a commit that failed has rolled back
                     connection.rollback()
-                if _is_about_the_disk(error):
+                if isinstance(error, duckdb.Error) and _is_about_the_disk(error):
                     raise self._refused(error) from None
                 raise
 
@@ -351,10 +351,9 @@ def _damage(path: str, what: str) -> str:
     )
 
 
-def _is_about_the_disk(error: BaseException) -> bool:
+def _is_about_the_disk(error: duckdb.Error) -> bool:
     """Whether a write failed for a reason outside of what was written."""
-    inside = duckdb.ProgrammingError | duckdb.DataError
-    return isinstance(error, duckdb.Error) and not isinstance(error, inside) and not is_damage(error)
+    return not isinstance(error, duckdb.ProgrammingError | duckdb.DataError) and not is_damage(error)
 
 
 def _is_locked(error: Exception) -> bool:
