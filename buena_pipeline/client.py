@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from threading import Event
@@ -22,6 +22,7 @@ from buena_pipeline.errors import AuthenticationError, SettingsError, Unreachabl
 from buena_pipeline.lenient_json import as_object, as_text, decode, load
 from buena_pipeline.settings import EnrichmentOptions, RateLimits, resolve_api_key, resolve_base_url
 from buena_pipeline.wire import (
+    Answer,
     Halt,
     Lead,
     RateLimited,
@@ -287,4 +288,7 @@ class BuenaClient:
             return Halt(
                 VendorError(f"The request could not be made ({type(error).__name__}); nothing was charged.")
             )
-        return interpret(response.status_code, response.headers, response.content, now=datetime.now(UTC))
+        verdict = interpret(response.status_code, response.headers, response.content, now=datetime.now(UTC))
+        if isinstance(verdict, Answer):
+            return replace(verdict, seconds=response.elapsed.total_seconds())
+        return verdict

@@ -361,6 +361,7 @@ class EnrichmentStore:
             turn = Transaction(connection, self._journal.alive)
             taken_in = self._take_in_journal(turn)
             yield turn
+            turn.link()
         for entry in taken_in:
             entry.unlink(missing_ok=True)
 
