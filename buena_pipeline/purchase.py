@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -50,6 +51,17 @@ _TICK: Final = 0.1
 """Seconds after which a wait looks whether it was asked to stop."""
 
 _INTERRUPTED: Final = "the run was interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class _Leash:
+    """Holds a request back that did not leave in time: after its lease others take it for lost."""
+
+    stop: Stop
+    until: datetime
+
+    def is_set(self) -> bool:
+        return self.stop.is_set() or datetime.now(UTC) > self.until
 
 
 class Buyer:
@@ -232,7 +244,8 @@ class Buyer:
         leads = request.batch.people.to_dicts()  # at most 50
         options = EnrichmentOptions.of(request.batch.blocks)
         # rate limits are waited for here, where everybody who shares them learns of it
-        return self._client.submit(leads, options, max_wait=0, called_off=self._stop)
+        leash = _Leash(self._stop, request.row["happened_at"] + self._ledger.account.lease / 2)
+        return self._client.submit(leads, options, max_wait=0, called_off=leash)
 
     # --- waiting ----------------------------------------------------------------------------------------
 
