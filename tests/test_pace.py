@@ -200,6 +200,12 @@ def test_a_reset_beyond_the_window_is_a_clock_that_differs() -> None:
     assert next_slot([], RateLimits(), now=NOON, quota=ahead) == at(120)
 
 
+def test_a_quota_of_the_future_never_holds_back_beyond_its_reset() -> None:
+    """Observed by a clock that is ahead: places are spread from now on, not from then."""
+    ahead = quota(remaining=1, limit=5, resets=1, observed=2)
+    assert next_slot([], NONE, now=NOON, quota=ahead) == at(0.5)
+
+
 def test_a_window_of_another_name_only_holds_back() -> None:
     """Used up, it is waited for however long it lasts; else it changes nothing."""
     month = 2_592_000.0
@@ -224,15 +230,16 @@ skewed_history = st.lists(any_seconds | st.floats(0, 90_000), max_size=30).map(
     lambda moments: sorted(map(at, moments))
 )
 any_number = st.integers(-5, 30) | st.floats()
+any_moment = st.floats(-90_000, 90_000) | st.floats(-90, 90) | st.integers(-2, 5)
 any_quota = st.none() | st.builds(
     Quota,
-    observed_at=st.floats(-90_000, 90_000).map(at),
+    observed_at=any_moment.map(at),
     window=st.sampled_from([*WINDOWS, "month", ""]),
     limit=any_number,
     remaining=any_number,
-    resets_at=st.floats(-90_000, 90_000).map(at),
+    resets_at=any_moment.map(at),
 )
-any_block = st.none() | st.floats(-100, 90_000).map(at)
+any_block = st.none() | any_moment.map(at)
 
 
 @given(any_history, any_limits, st.lists(st.floats(0, 100), min_size=1, max_size=40))
@@ -261,6 +268,34 @@ def test_a_slot_is_neither_past_nor_far(
     if told is not None and told.window not in WINDOWS:
         ends.append(told.resets_at)
     assert slot <= max(ends)
+
+
+@given(
+    st.lists(any_moment, max_size=30).map(lambda moments: [at(moment) for moment in moments]),
+    any_limits,
+    any_quota,
+    any_block,
+    st.integers(0, 20),
+)
+def test_moments_out_of_order_raise_nothing(
+    sent: list[datetime],
+    limits: RateLimits,
+    told: Quota | None,
+    block: datetime | None,
+    requests: int,
+) -> None:
+    """Several clocks do not agree: there is a slot all the same, and a time."""
+    assert next_slot(sent, limits, now=NOON, quota=told, blocked_until=block) >= NOON
+    assert time_for(requests, sent, limits, now=NOON) >= timedelta(0)
+
+
+@given(skewed_history, any_limits, st.integers(1, 3))
+def test_a_request_of_now_goes_behind_those_of_the_future(
+    sent: list[datetime], limits: RateLimits, more: int
+) -> None:
+    """What a process appends as it sends need not be sorted in: all of it counts as now."""
+    as_now = [min(moment, NOON) for moment in sent] + [NOON] * more
+    assert next_slot(sent + [NOON] * more, limits, now=NOON) == next_slot(as_now, limits, now=NOON)
 
 
 @given(any_history, any_limits, any_quota, any_block)
