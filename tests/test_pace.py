@@ -166,6 +166,7 @@ def test_a_quota_stands_in_for_our_own_count() -> None:
     """A larger plan is used although our own limit is reached, and other windows still hold back."""
     sent = [at(-1)] * 60
     assert next_slot(sent, RateLimits(), now=NOON, quota=quota(remaining=540, limit=600)) == NOON
+    assert next_slot(sent, RateLimits(), now=NOON, quota=quota(remaining=59)) == NOON
     other = quota(remaining=540, limit=600, window="hour")
     assert next_slot(sent, RateLimits(), now=NOON, quota=other) == at(59)
 
@@ -268,6 +269,12 @@ def test_a_slot_is_neither_past_nor_far(
     if told is not None and told.window not in WINDOWS:
         ends.append(told.resets_at)
     assert slot <= max(ends)
+
+
+def test_moments_out_of_order_are_counted_from_the_end() -> None:
+    """A stray old moment does not hide the last fifth of the window."""
+    sent = [at(50)] * 8 + [at(10)] + [at(50)] * 3 + [at(95)]
+    assert next_slot(sent, a_minute(5), now=at(100)) == at(95 + (110 - 95) / 2)
 
 
 @given(
@@ -433,6 +440,12 @@ def test_time_after_a_day_that_is_used_up() -> None:
     """The ledger is reckoned with: what was sent six hours ago comes back in eighteen."""
     sent = [at(-6 * 3_600)] * 10_000
     assert time_for(1, sent, RateLimits(), now=NOON) == timedelta(hours=18)
+
+
+def test_time_with_requests_of_the_future() -> None:
+    """They count as now here, too."""
+    ahead = time_for(3, [at(500)] * 4, a_minute(5), now=NOON)
+    assert ahead == time_for(3, [NOON] * 4, a_minute(5), now=NOON) == timedelta(minutes=1)
 
 
 @pytest.mark.parametrize("requests", [5, 55, 70, 999, 1_500, 4_000, 12_000])
