@@ -31,8 +31,6 @@ OUTCOME: Final = pl.Schema({"person_id": pl.String(), "status": STATUS, "error":
 Decide = Callable[[pl.DataFrame, pl.DataFrame, pl.DataFrame], pl.DataFrame]
 """From what the store knows of people (``own_id``, ``known``) and their keys to ``plan.decide`` of them."""
 
-_NO_LIMITS: Final = RateLimits(minute=None, hour=None, day=None)
-
 _PATIENCE: Final = 2.0
 """Seconds for which paid answers wait in memory for the file, before the journal keeps them."""
 
@@ -71,23 +69,30 @@ class Turn:
     Args:
         transaction: the turn at the file.
         ledger: the books it is for.
+        frames: what has happened since the last turn.
 
     Attributes:
         now: when it began.
         opened: the requests that may leave once it has ended.
     """
 
-    def __init__(self, transaction: Transaction, ledger: Ledger) -> None:
+    def __init__(self, transaction: Transaction, ledger: Ledger, frames: dict[str, pl.DataFrame]) -> None:
         self.now = datetime.now(UTC)
         self.opened: list[Request] = []
         self._transaction = transaction
         self._ledger = ledger
+        self._frames = frames
 
     def slots(self, places: int) -> tuple[int, datetime]:
         """How many of so many requests the rate limits let leave now, and when the next one may."""
         account = self._ledger.account
+        if self._frames and self._ledger.heard_of_limits():
+            self.enter()
+        if account.limits is None:
+            blocked = self._transaction.blocked_until(account.name, now=self.now)
+            return (0, blocked) if blocked else (places, self.now)
         traffic = self._transaction.traffic(account.name, now=self.now)
-        sent, limits = traffic.sent, account.limits or _NO_LIMITS
+        sent, limits = traffic.sent, account.limits
         for free in range(places):
             slot = next_slot(
                 sent, limits, now=self.now, quota=traffic.quota, blocked_until=traffic.blocked_until
@@ -99,16 +104,28 @@ class Turn:
 
     def still_open(self, batches: Sequence[Batch]) -> list[Batch]:
         """The batches without those whom somebody else bought, or is buying, since they were looked up."""
+        if not batches or not self._ledger.others_acted(self._transaction):
+            return list(batches)
+        self.enter()
         return self._ledger.without_others(batches, self._transaction)
 
     def spent_today(self) -> float:
         """Credits of this day (UTC), of all runs, with those that what is under way may cost."""
+        self.enter()
         midnight = self.now.replace(hour=0, minute=0, second=0, microsecond=0)
         return self._transaction.spent(since=midnight) + sum(request.reserved for request in self.opened)
 
     def open(self, batch: Batch, *, price: float) -> None:
         """Enters a request for a batch at so many credits a lead."""
         self.opened.append(self._ledger.draft(batch, price=price, now=self.now))
+
+    def enter(self, **more: pl.DataFrame) -> None:
+        """Writes what has happened, as far as it is not written, and more with it."""
+        names = self._frames.keys() | more.keys()
+        parts = {name: [frames[name] for frames in (self._frames, more) if name in frames] for name in names}
+        if parts:
+            self._transaction.write(**{name: pl.concat(frames) for name, frames in parts.items()})
+        self._frames = {}
 
 
 class Ledger:
@@ -275,13 +292,12 @@ class Ledger:
         frames = self._without_known_keys(postings.frames()) if postings else {}
         with ExitStack() as stack:
             transaction = self._enter(stack, postings)
-            if self._postings:
-                transaction.write(**frames)
-            turn = Turn(transaction, self)
+            # what went to the journal was taken in when the turn began
+            turn = Turn(transaction, self, frames if self._postings else {})
             yield turn
             if turn.opened:
                 self._store.require_room()
-                transaction.write(**self._leaving(turn.opened))
+            turn.enter(**(self._leaving(turn.opened) if turn.opened else {}))
         self._postings = Postings()
         if frames:
             self._confirm(frames)
@@ -312,10 +328,16 @@ class Ledger:
         self._postings = Postings()
         return _kept(error, entry.parent)
 
+    def heard_of_limits(self) -> bool:
+        """Whether an answer since the last turn says something about rate limits."""
+        return any(row.get("retry_at") or row.get("quota_window") for row in self._postings.request)
+
+    def others_acted(self, transaction: Transaction) -> bool:
+        """Whether anybody entered something that bears on whom to buy since they were looked up."""
+        return transaction.marks(self.run_id) != self._marks
+
     def without_others(self, batches: Sequence[Batch], transaction: Transaction) -> list[Batch]:
         """Batches without people whom somebody else has taken on, who go to ``elsewhere``."""
-        if not batches or transaction.marks(self.run_id) == self._marks:
-            return list(batches)
         asked = pl.concat(batch.people.select("person_id") for batch in batches)
         keys = self._keys.join(asked, on="person_id", how="semi", maintain_order="left")
         was = keys.select("person", was="person_id").unique()

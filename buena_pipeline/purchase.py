@@ -50,6 +50,9 @@ _LEAST_WAIT: Final = 0.025
 _TICK: Final = 0.1
 """Seconds after which a wait looks whether it was asked to stop."""
 
+_GROUP: Final = 0.25
+"""Seconds for which an answer may wait for others, to be written with them."""
+
 _INTERRUPTED: Final = "the run was interrupted"
 
 
@@ -259,14 +262,25 @@ class Buyer:
             held = self._held()
             pause = min(_TICK, held) or _TICK
             if self._flying:
-                if done := list(wait(self._flying, pause, FIRST_COMPLETED).done):
-                    return done
+                if wait(self._flying, pause, FIRST_COMPLETED).done:
+                    return self._gather()
             elif held:
                 time.sleep(pause)
             else:
                 return []
             if (held and not self._held()) or (self._stop.is_set() and not noticed):
                 return []
+
+    def _gather(self) -> list[Future[Verdict]]:
+        """The answers that are there; for a moment also the next ones, while enough requests are ahead."""
+        until = time.monotonic() + _GROUP
+        while True:
+            done = [future for future in self._flying if future.done()]
+            travelling = len(self._flying) - len(done)
+            left = until - time.monotonic()
+            if travelling <= self._client.concurrency or left <= 0 or self._stop.is_set():
+                return done
+            wait(set(self._flying) - set(done), min(left, _TICK), FIRST_COMPLETED)
 
     def _held(self) -> float:
         """Seconds until the rate limits let the next batch go; 0 if none waits for that."""

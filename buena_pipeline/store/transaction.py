@@ -93,6 +93,13 @@ class Transaction:
             [run_id],
         )
 
+    def blocked_until(self, account: str, *, now: datetime) -> datetime | None:
+        """What a 429 to an account has asked for, if that is still to come."""
+        blocked: datetime | None = self._value(
+            "select max(retry_at) from request where account = ? and retry_at > ?", [account, now]
+        )
+        return blocked
+
     def traffic(self, account: str, *, now: datetime) -> Traffic:
         """The requests of an account that count towards its rate limits."""
         since = now - timedelta(days=1)
@@ -104,9 +111,7 @@ class Transaction:
             params={"account": account, "since": since},
         ).pl()
         told = self._row(statement("traffic.sql"), {"account": account, "now": now, "since": since})
-        blocked = self._value(
-            "select max(retry_at) from request where account = ? and retry_at > ?", [account, now]
-        )
+        blocked = self.blocked_until(account, now=now)
         return Traffic(sent["happened_at"].to_list(), Quota(*told) if told else None, blocked)
 
     def price(self) -> float | None:
