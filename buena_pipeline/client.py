@@ -5,6 +5,7 @@ What an answer means is decided in ``wire``, when to try again in ``backoff``; h
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -272,6 +273,7 @@ class BuenaClient:
 
     def _send(self, body: bytes) -> Verdict:  # noqa: PLR0911 - one return a way to fail
         """Sends once; whatever the network does becomes a verdict."""
+        began = time.monotonic()
         try:
             response = self._http.post("enrich", content=body, headers={"content-type": "application/json"})
         except _NOT_SENT as error:
@@ -288,7 +290,6 @@ class BuenaClient:
             return Halt(
                 VendorError(f"The request could not be made ({type(error).__name__}); nothing was charged.")
             )
+        took = time.monotonic() - began
         verdict = interpret(response.status_code, response.headers, response.content, now=datetime.now(UTC))
-        if isinstance(verdict, Answer):
-            return replace(verdict, seconds=response.elapsed.total_seconds())
-        return verdict
+        return replace(verdict, seconds=took) if isinstance(verdict, Answer) else verdict

@@ -10,23 +10,21 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import polars as pl
 
+from buena_pipeline.backlog import Backlog
 from buena_pipeline.backoff import UNTOLD_WAIT
 from buena_pipeline.client import BuenaClient
 from buena_pipeline.errors import StoreError
+from buena_pipeline.flights import Flights
 from buena_pipeline.interrupt import Stop
 from buena_pipeline.ledger import Ledger, Request, Turn
-from buena_pipeline.normalize import linkedin_slug
 from buena_pipeline.plan import Batch
 from buena_pipeline.result import Bill, EnrichmentProgress
-from buena_pipeline.settings import EnrichmentOptions
 from buena_pipeline.terms import Terms, affordable
 from buena_pipeline.wire import (
     MAX_LEADS,
@@ -47,24 +45,7 @@ _UNKNOWN_IN_A_ROW: Final = 3
 _LEAST_WAIT: Final = 0.025
 """Seconds to wait after a 429 that asks for less; doubles with each."""
 
-_TICK: Final = 0.1
-"""Seconds after which a wait looks whether it was asked to stop."""
-
-_GROUP: Final = 0.25
-"""Seconds for which an answer may wait for others, to be written with them."""
-
 _INTERRUPTED: Final = "the run was interrupted"
-
-
-@dataclass(frozen=True, slots=True)
-class _Leash:
-    """Holds a request back that did not leave in time: after its lease others take it for lost."""
-
-    stop: Stop
-    until: datetime
-
-    def is_set(self) -> bool:
-        return self.stop.is_set() or datetime.now(UTC) > self.until
 
 
 class Buyer:
@@ -90,15 +71,14 @@ class Buyer:
         progress: Callable[[EnrichmentProgress], None] | None = None,
     ) -> None:
         self.bill = Bill()
-        self._client = client
+        self._concurrency = client.concurrency
         self._ledger = ledger
         self._terms = terms
         self._stop = stop
         self._progress = progress
         self._total = 0
-        self._flying: dict[Future[Verdict], Request] = {}
-        self._queue: Iterator[Batch] = iter(())
-        self._again: deque[Batch] = deque()
+        self._backlog = Backlog()
+        self._flights = Flights(client, stop, lease=ledger.account.lease)
         self._price = price
         self._probe = 1
         self._turn_takes = 0.0
@@ -140,60 +120,50 @@ class Buyer:
         Raises:
             StoreError: if the store cannot be written; what was paid for is in the journal.
         """
-        self._queue = iter(batches)
+        self._backlog.add(batches)
         self._total += people
         try:
             while self._send():
-                for future in self._wait():
-                    self._land_one(future)
+                self._flights.wait(self._held)
+                self._land()
         except StoreError as error:
-            self._land()
+            self._break_off()
             raise self._ledger.rescue(error) from None
         except BaseException:
-            self._land()
+            self._break_off()
             try:
                 self._ledger.write()
             except StoreError as error:
                 raise self._ledger.rescue(error) from None
             raise
-        for batch in (*self._again, *self._queue):
+        for batch in self._backlog.rest():
             self._ledger.settle(batch.people, "deferred", self.bill.stopped)
-        self._again.clear()
 
     def _send(self) -> bool:
         """Enters what has come, sends what may leave; False if nothing is on its way or waits."""
         if self._stop.is_set():
             self._halt(_INTERRUPTED)
-        places = self._client.concurrency + self._ahead() - len(self._flying)
-        due = places > 0 and datetime.now(UTC) >= self._not_before
-        batches = self._next(places) if due else []
+        places = self._concurrency + self._ahead() - len(self._flights)
+        due = self.bill.stopped is None and datetime.now(UTC) >= self._not_before
+        batches = self._backlog.take(places) if due else []
         settled = self._ledger.settled
         if batches or self._ledger.waiting:
             began = time.monotonic()
             with self._ledger.turn() as turn:
                 self._open(turn, batches)
             self._turn_takes = time.monotonic() - began
+            self.bill.requests += len(turn.opened)
             for request in turn.opened:
-                self._flying[self._submit(request)] = request
+                self._flights.send(request)
         self._tell(settled=self._ledger.settled > settled)
-        return bool(self._flying or (self._again and not self.bill.stopped))
+        return bool(self._flights) or (self._backlog.returned and self.bill.stopped is None)
 
     def _ahead(self) -> int:
         """Requests entered before there is a connection for them, so that none stands idle during a turn."""
         rounds = self._turn_takes / self._answer_takes if self._answer_takes else 0.0
-        return math.ceil(self._client.concurrency * min(rounds, 1.0))
+        return math.ceil(self._concurrency * min(rounds, 1.0))
 
     # --- sending ----------------------------------------------------------------------------------------
-
-    def _next(self, places: int) -> list[Batch]:
-        """The next batches, as many as there are places for."""
-        batches: list[Batch] = []
-        while len(batches) < places and not self.bill.stopped:
-            batch = self._again.popleft() if self._again else next(self._queue, None)
-            if batch is None:
-                break
-            batches.append(batch)
-        return batches
 
     def _open(self, turn: Turn, batches: list[Batch]) -> None:
         """Opens requests for the batches, as far as limits and budgets reach; the others wait."""
@@ -212,15 +182,16 @@ class Buyer:
             turn.open(Batch(batch.blocks, batch.people[:affordable]), price=self.price)
             if self._price is None and affordable < batch.people.height:
                 break
-        self._again.extendleft(reversed(waiting))
+        for batch in reversed(waiting):
+            self._backlog.put_back(batch)
 
     def _affordable(self, turn: Turn) -> int:
         """How many leads the budgets pay for, next to what is on its way."""
         if not self._terms.limited:
             return MAX_LEADS
-        flying = [*self._flying.values(), *turn.opened]
+        flying = bool(self._flights or turn.opened)
         left, reason = self._terms.credits_left(
-            spent=self.spent + sum(request.reserved for request in flying),
+            spent=self.spent + self._flights.reserved + sum(request.reserved for request in turn.opened),
             today=turn.spent_today() if self._terms.daily_credits is not None else 0.0,
         )
         leads = affordable(left, self.price)
@@ -242,90 +213,41 @@ class Buyer:
         self._waited += seconds
         self._not_before = slot
 
-    def _submit(self, request: Request) -> Future[Verdict]:
-        self.bill.requests += 1
-        leads = request.batch.people.to_dicts()  # at most 50
-        options = EnrichmentOptions.of(request.batch.blocks)
-        # rate limits are waited for here, where everybody who shares them learns of it
-        leash = _Leash(self._stop, request.row["happened_at"] + self._ledger.account.lease / 2)
-        return self._client.submit(leads, options, max_wait=0, called_off=leash)
-
-    # --- waiting ----------------------------------------------------------------------------------------
-
-    def _wait(self) -> list[Future[Verdict]]:
-        """Waits for an answer, for the next slot or for a request to stop, whichever comes first."""
-        noticed = self._stop.is_set()
-        while True:
-            if self._stop.gave_up:
-                self._abandon()
-                return []
-            held = self._held()
-            pause = min(_TICK, held) or _TICK
-            if self._flying:
-                if wait(self._flying, pause, FIRST_COMPLETED).done:
-                    return self._gather()
-            elif held:
-                time.sleep(pause)
-            else:
-                return []
-            if (held and not self._held()) or (self._stop.is_set() and not noticed):
-                return []
-
-    def _gather(self) -> list[Future[Verdict]]:
-        """The answers that are there; for a moment also the next ones, while enough requests are ahead."""
-        until = time.monotonic() + _GROUP
-        while True:
-            done = [future for future in self._flying if future.done()]
-            travelling = len(self._flying) - len(done)
-            left = until - time.monotonic()
-            if travelling <= self._client.concurrency or left <= 0 or self._stop.is_set():
-                return done
-            wait(set(self._flying) - set(done), min(left, _TICK), FIRST_COMPLETED)
-
     def _held(self) -> float:
         """Seconds until the rate limits let the next batch go; 0 if none waits for that."""
-        if self.bill.stopped or not self._again:
+        if self.bill.stopped is not None or not self._backlog.returned:
             return 0.0
         return max((self._not_before - datetime.now(UTC)).total_seconds(), 0.0)
 
-    def _land_one(self, future: Future[Verdict]) -> None:
-        request = self._flying.pop(future)
-        if not future.cancelled():
-            self._take(request, future.result())
-            return
-        self._ledger.close(request, "failed", "called off before it was sent")
-        self._requeue(request.batch)
-
-    def _call_off(self) -> None:
-        """What was entered ahead, and has not left, does not leave."""
-        for future in self._flying:
-            future.cancel()
+    # --- landing ----------------------------------------------------------------------------------------
 
     def _land(self) -> None:
-        """The run breaks off: what waits stays, what is on its way is paid for, and each answer counts."""
-        self._stop.set()
-        while self._flying and not self._stop.gave_up:
-            for future in wait(self._flying, _TICK, FIRST_COMPLETED).done:
-                with contextlib.suppress(Exception):  # one that cannot be used must not cost the others
-                    self._land_one(future)
-        self._abandon()
-
-    def _abandon(self) -> None:
-        """Nobody waits any longer: what has left is of unknown outcome, what has not is called off."""
-        self._call_off()
-        for future in list(self._flying):
-            if future.done():
-                self._land_one(future)
+        """Takes every answer that is there; after a second interrupt waits for no other."""
+        for request, verdict in self._flights.landed():
+            if verdict is None:
+                self._ledger.close(request, "failed", "called off before it was sent")
+                self._backlog.put_back(request.batch)
             else:
-                self._client.lose_patience()
-                self._lose(self._flying.pop(future), "nobody waited for the answer after a second interrupt")
+                self._take(request, verdict)
+        if self._stop.gave_up:
+            for request in self._flights.abandoned():
+                self._lose(request, "nobody waited for the answer after a second interrupt")
+
+    def _break_off(self) -> None:
+        """The run fails: what waits stays, what is on its way is paid for, and each answer counts."""
+        self._stop.set()
+        self._flights.call_off()
+        while self._flights:
+            self._flights.wait(self._held)
+            with contextlib.suppress(Exception):  # one that cannot be used must not cost the others
+                self._land()
 
     def _tell(self, *, settled: bool) -> None:
         """Progress, where there is some, and when a wait begins or the end does."""
         if self._progress is None:
             return
         waiting = self._not_before if self._held() else None
-        stopping = self._stop.is_set() and bool(self._flying)
+        stopping = self._stop.is_set() and bool(self._flights)
         news = (waiting, stopping)
         if settled or (any(news) and news != self._told):
             self._progress(
@@ -352,10 +274,13 @@ class Buyer:
                 self._hold_back(request, verdict)
             case Refused(message=message):
                 self._ledger.close(request, "refused", message)
-                self._sort_out(request.batch, verdict)
+                for people, reason in self._backlog.sort_out(request.batch, verdict):
+                    self._ledger.settle(people, "invalid", reason)
             case OutOfCredits(remaining=remaining):
                 self._ledger.close(request, "refused", "out of credits", remaining=remaining)
-                self._shrink(request.batch, verdict)
+                if not self._backlog.shrink(request.batch, verdict, price=self.price):
+                    self.bill.credits_remaining = remaining
+                    self._halt("the vendor's credits are used up")
             case _:
                 self._end(request, verdict)
 
@@ -372,12 +297,12 @@ class Buyer:
         self._ledger.close(
             request, "refused", "rate limit", quota=verdict.quota, retry_at=now + timedelta(seconds=seconds)
         )
-        self._requeue(request.batch)
-        self._call_off()
+        self._backlog.put_back(request.batch)
+        self._flights.call_off()
 
     def _end(self, request: Request, verdict: Verdict) -> None:
         """An answer after which nothing more is sent; the batch waits with the rest."""
-        self._requeue(request.batch)
+        self._backlog.put_back(request.batch)
         match verdict:
             case Halt(error=error):
                 self._ledger.close(request, "refused", type(error).__name__)
@@ -422,64 +347,7 @@ class Buyer:
         else:
             self._probe = min(2 * self._probe, MAX_LEADS)
 
-    def _sort_out(self, batch: Batch, refused: Refused) -> None:
-        """A refused batch: the leads it names are invalid, the rest goes out again."""
-        people = batch.people
-        named = pl.Series(range(people.height), dtype=pl.UInt32).is_in(list(refused.leads))
-        if refused.profile_url is not None:
-            slug = linkedin_slug(pl.lit(refused.profile_url))
-            same = (pl.col("linkedin_url") == refused.profile_url) | (
-                linkedin_slug(pl.col("linkedin_url")) == slug
-            )
-            named = people.select(same.fill_null(value=False)).to_series()
-        if not named.any():
-            self._halve(batch, refused.message)
-        elif refused.profile_url is not None:
-            self._drop_profile(batch, named)
-        else:
-            for index in named.arg_true():
-                self._ledger.settle(people[index : index + 1], "invalid", refused.leads[index])
-            self._requeue(Batch(batch.blocks, people.filter(~named)))
-
-    def _drop_profile(self, batch: Batch, named: pl.Series) -> None:
-        """A refused LinkedIn URL: the lead goes out without it if something else identifies it."""
-        people = batch.people.with_columns(
-            linkedin_url=pl.when(~named).then("linkedin_url"),
-            sendable=~named
-            | pl.col("email").is_not_null()
-            | pl.all_horizontal(pl.col("first_name", "last_name", "company").is_not_null()),
-        )
-        self._ledger.settle(
-            people.filter(~pl.col("sendable")), "invalid", "the vendor refused the LinkedIn URL"
-        )
-        self._requeue(Batch(batch.blocks, people.filter("sendable").drop("sendable")))
-
-    def _halve(self, batch: Batch, message: str) -> None:
-        """A refusal that names nobody: the bad lead is found by halving."""
-        middle = batch.people.height // 2
-        if middle == 0:
-            self._ledger.settle(batch.people, "invalid", message)
-            return
-        self._requeue(batch, since=middle)
-        self._requeue(Batch(batch.blocks, batch.people[:middle]))
-
-    def _shrink(self, batch: Batch, verdict: OutOfCredits) -> None:
-        """Out of credits: as many people as the rest pays for; if it pays for nobody, the run is over."""
-        height = batch.people.height
-        price = verdict.required / height if verdict.required else self.price
-        affordable = int(min(verdict.remaining / price, height - 1))
-        self._requeue(batch, since=affordable)
-        if affordable:
-            self._requeue(Batch(batch.blocks, batch.people[:affordable]))
-        else:
-            self.bill.credits_remaining = verdict.remaining
-            self._halt("the vendor's credits are used up")
-
-    def _requeue(self, batch: Batch, *, since: int = 0) -> None:
-        if since < batch.people.height:
-            self._again.appendleft(Batch(batch.blocks, batch.people[since:]))
-
     def _halt(self, reason: str) -> None:
         if self.bill.stopped is None:
             self.bill.stopped = _INTERRUPTED if self._stop.is_set() else reason
-            self._call_off()
+            self._flights.call_off()

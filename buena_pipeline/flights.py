@@ -1,0 +1,114 @@
+"""Requests on their way: sent, waited for, called off, given up on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from buena_pipeline.client import BuenaClient
+from buena_pipeline.interrupt import Stop
+from buena_pipeline.ledger import Request
+from buena_pipeline.settings import EnrichmentOptions
+from buena_pipeline.wire import Verdict
+
+_TICK: Final = 0.1
+"""Seconds after which a wait looks whether it was asked to stop."""
+
+_GROUP: Final = 0.25
+"""Seconds for which an answer may wait for others, to be written with them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Leash:
+    """Holds a request back that did not leave in time: after its lease others take it for lost."""
+
+    stop: Stop
+    until: datetime
+
+    def is_set(self) -> bool:
+        return self.stop.is_set() or datetime.now(UTC) > self.until
+
+
+class Flights:
+    """The requests of a run that are on their way.
+
+    Args:
+        client: what they are sent through.
+        stop: whether the run was asked to stop; then nothing leaves any more.
+        lease: how long a request may take at most.
+    """
+
+    def __init__(self, client: BuenaClient, stop: Stop, *, lease: timedelta) -> None:
+        self._client = client
+        self._stop = stop
+        self._lease = lease
+        self._flying: dict[Future[Verdict], Request] = {}
+
+    def __len__(self) -> int:
+        return len(self._flying)
+
+    @property
+    def reserved(self) -> float:
+        """Credits they may cost."""
+        return sum(request.reserved for request in self._flying.values())
+
+    def send(self, request: Request) -> None:
+        """Sends a request, as soon as there is a connection for it."""
+        leads = request.batch.people.to_dicts()  # at most 50
+        options = EnrichmentOptions.of(request.batch.blocks)
+        leash = _Leash(self._stop, request.row["happened_at"] + self._lease / 2)
+        # rate limits are waited for by the run, where everybody who shares them learns of it
+        future = self._client.submit(leads, options, max_wait=0, called_off=leash)
+        self._flying[future] = request
+
+    def call_off(self) -> None:
+        """What has not left does not leave; it lands without a verdict."""
+        for future in self._flying:
+            future.cancel()
+
+    def wait(self, held: Callable[[], float]) -> None:
+        """Until an answer is there, the run is asked to stop, or something else may leave.
+
+        Args:
+            held: seconds until the next request may leave; 0 if none waits for that.
+        """
+        noticed = self._stop.is_set()
+        while not self._stop.gave_up:
+            seconds = held()
+            pause = min(_TICK, seconds) or _TICK
+            if self._flying:
+                if wait(self._flying, pause, FIRST_COMPLETED).done:
+                    self._gather()
+                    return
+            elif seconds:
+                time.sleep(pause)
+            else:
+                return
+            if (seconds and not held()) or (self._stop.is_set() and not noticed):
+                return
+
+    def landed(self) -> Iterator[tuple[Request, Verdict | None]]:
+        """The requests that are answered, or were called off (None), each once."""
+        for future in [future for future in self._flying if future.done()]:
+            request = self._flying.pop(future)
+            yield request, None if future.cancelled() else future.result()
+
+    def abandoned(self) -> Iterator[Request]:
+        """The requests that are on their way, each once: nobody waits for them any longer."""
+        if self._flying:
+            self._client.lose_patience()
+        while self._flying:
+            yield self._flying.popitem()[1]
+
+    def _gather(self) -> None:
+        """For a moment waits for more answers, while enough requests are ahead."""
+        until = time.monotonic() + _GROUP
+        while (left := until - time.monotonic()) > 0 and not self._stop.is_set():
+            travelling = {future for future in self._flying if not future.done()}
+            if len(travelling) <= self._client.concurrency:
+                return
+            wait(travelling, min(left, _TICK), FIRST_COMPLETED)
