@@ -1,0 +1,72 @@
+"""Rounds of ``kill -9``: runs over slices of one crowd of people, each killed at a moment that a seed decides."""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from buena_pipeline import BuenaClient, Enricher, EnrichmentStore, Sandbox
+from tests.torture.people import UNLIMITED, table_of
+from tests.torture.processes import Worker, wait_until
+from tests.torture.verdict import Memory, Verdict, judge
+
+_SLICE: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """What came of some rounds: how many there were, how many runs were killed, and the verdict at the end."""
+
+    rounds: int
+    killed: int
+    verdict: Verdict
+
+
+def kill_rounds(folder: Path, *, seed: int, rounds: int) -> Rounds:
+    """Kills runs over one store at random moments, then lets a last one go to its end.
+
+    In every third round two processes run at once, and one of them or both are killed.
+
+    Args:
+        folder: where the store is to be.
+        seed: decides people, moments, latency and concurrency.
+        rounds: how many.
+    """
+    dice = random.Random(seed)
+    crowd = range(_SLICE + 120 * rounds)
+    store = EnrichmentStore(folder / "buena.duckdb")
+    memory = Memory(store)
+    killed = 0
+    with Sandbox(limits=None, seed=seed, latency=dice.uniform(0.02, 0.1)) as sandbox, ExitStack() as stack:
+
+        def team(number: int) -> list[Worker]:
+            slices = [dice.sample(crowd, _SLICE) for _ in range(2 if number % 3 == 2 else 1)]
+            team = [Worker(sandbox, store.path, some, concurrency=dice.randint(4, 8)) for some in slices]
+            return [stack.enter_context(worker) for worker in team]
+
+        coming = team(0)
+        for number in range(1, rounds + 1):
+            workers, coming = coming, team(number) if number < rounds else []  # these get ready meanwhile
+            moment = sandbox.requests + dice.randint(0, 6 * len(workers))
+            for worker in workers:
+                worker.go()
+            _wait_for_request(moment, sandbox, workers)
+            time.sleep(dice.uniform(0, 0.15))
+            victims = dice.randint(1, len(workers))
+            killed += sum(worker.kill() for worker in workers[:victims])
+            for worker in workers[victims:]:
+                worker.finish()
+            memory.look()
+        table = table_of(dice.sample(crowd, len(crowd)))
+        with BuenaClient(sandbox.api_key, sandbox.url, backoff=0.01, **UNLIMITED) as client:
+            result = Enricher(client, store).run(table)
+        memory.look()
+        return Rounds(rounds, killed, judge(sandbox, store, table, result))
+
+
+def _wait_for_request(number: int, sandbox: Sandbox, workers: list[Worker]) -> None:
+    wait_until(lambda: sandbox.requests >= number or not any(worker.running for worker in workers))

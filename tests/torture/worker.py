@@ -1,0 +1,49 @@
+"""A run in a process of its own, which somebody else may kill: ``python -m tests.torture.worker --help``.
+
+Says ``ready`` when everything is imported, begins when a line comes on standard input, and says what it did as
+one JSON object. Key and address of the vendor come from the environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import timedelta
+
+from buena_pipeline import BuenaClient, Enricher, EnrichmentStore
+from tests.torture.people import UNLIMITED, table_of
+
+
+def options() -> argparse.Namespace:
+    """What is on the command line."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("store", help="the file of the store")
+    parser.add_argument("people", help="numbers of the people, with commas between them")
+    parser.add_argument("--concurrency", type=int, default=4)
+    parser.add_argument("--timeout", type=float, default=30.0, help="of the client, in seconds")
+    parser.add_argument("--lock-timeout", type=float, default=60.0, help="of the store, in seconds")
+    parser.add_argument("--max-wait", type=float, default=30.0, help="seconds to wait for rate limits")
+    parser.add_argument("--output", help="a Parquet file for the enriched table")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Enriches the people it was told to."""
+    told = options()
+    table = table_of(int(number) for number in told.people.split(","))
+    print("ready", flush=True)
+    if not sys.stdin.readline():
+        return  # whoever started it is gone
+    client = BuenaClient(
+        concurrency=told.concurrency, timeout=told.timeout, backoff=0.01, **UNLIMITED
+    )
+    store = EnrichmentStore(told.store, lock_timeout=told.lock_timeout)
+    with client:
+        result = Enricher(client, store, max_wait=timedelta(seconds=told.max_wait)).run(table)
+    if told.output:
+        result.frame.write_parquet(told.output)
+    print(result.report.to_json(), flush=True)
+
+
+if __name__ == "__main__":
+    main()
