@@ -30,6 +30,7 @@ class Verdict:
         unserved: people who were neither served, nor not found, nor of unknown outcome, after the last run.
         invented: people whom the table calls served and of whom the store has no answer.
         miscounted: credits of answered requests in the ledger minus those the vendor charged for their people.
+        misreported: people of unknown outcome by the run's report minus those of the table.
         moved: whether the table is not the one that went in, with a status on every row.
     """
 
@@ -42,6 +43,7 @@ class Verdict:
     unserved: list[str] = field(default_factory=list)
     invented: list[str] = field(default_factory=list)
     miscounted: float = 0.0
+    misreported: int = 0
     moved: bool = False
 
     @property
@@ -57,6 +59,8 @@ class Verdict:
         said = [f"{len(people)} people {miss}: {people[:3]}" for miss, people in misses.items() if people]
         if abs(self.miscounted) > 1e-6:
             said.append(f"the ledger says {self.miscounted:+g} credits more than the vendor charged")
+        if self.misreported:
+            said.append(f"the report says {self.misreported:+} people of unknown outcome more than the table")
         return said + ["the table did not come back whole"] * self.moved
 
 
@@ -103,6 +107,7 @@ def judge(sandbox: Sandbox, store: EnrichmentStore, table: pl.DataFrame, result:
         unserved=who(pl.col("deferred") & ~doubtful),
         invented=who(pl.col("served") & ~pl.col("found")),
         miscounted=_credits(store) - people.filter("found")["credits"].sum(),
+        misreported=result.report.unknown - len(who(doubtful)),
         moved=not result.frame.select(table.columns).equals(table)
         or result.frame["buena_status"].has_nulls()
         or result.frame.filter(
