@@ -11,7 +11,7 @@ from typing import Final
 
 from buena_pipeline import BuenaClient, Enricher, EnrichmentStore, Sandbox
 from tests.torture.people import UNLIMITED, table_of
-from tests.torture.processes import Worker, wait_until
+from tests.torture.processes import Process, wait_until, worker
 from tests.torture.verdict import Memory, Verdict, judge
 
 _SLICE: Final = 300
@@ -43,23 +43,23 @@ def kill_rounds(folder: Path, *, seed: int, rounds: int) -> Rounds:
     killed = 0
     with Sandbox(limits=None, seed=seed, latency=dice.uniform(0.02, 0.1)) as sandbox, ExitStack() as stack:
 
-        def team(number: int) -> list[Worker]:
+        def team(number: int) -> list[Process]:
             slices = [dice.sample(crowd, _SLICE) for _ in range(2 if number % 3 == 2 else 1)]
-            team = [Worker(sandbox, store.path, some, concurrency=dice.randint(4, 8)) for some in slices]
-            return [stack.enter_context(worker) for worker in team]
+            team = [worker(sandbox, store.path, some, concurrency=dice.randint(4, 8)) for some in slices]
+            return [stack.enter_context(process) for process in team]
 
         coming = team(0)
         for number in range(1, rounds + 1):
             workers, coming = coming, team(number) if number < rounds else []  # these get ready meanwhile
             moment = sandbox.requests + dice.randint(0, 6 * len(workers))
-            for worker in workers:
-                worker.go()
+            for process in workers:
+                process.go()
             _wait_for_request(moment, sandbox, workers)
             time.sleep(dice.uniform(0, 0.15))
             victims = dice.randint(1, len(workers))
-            killed += sum(worker.kill() for worker in workers[:victims])
-            for worker in workers[victims:]:
-                worker.finish()
+            killed += sum(process.kill() for process in workers[:victims])
+            for process in workers[victims:]:
+                process.finish()
             memory.look()
         table = table_of(dice.sample(crowd, len(crowd)))
         with BuenaClient(sandbox.api_key, sandbox.url, backoff=0.01, **UNLIMITED) as client:
@@ -68,5 +68,5 @@ def kill_rounds(folder: Path, *, seed: int, rounds: int) -> Rounds:
         return Rounds(rounds, killed, judge(sandbox, store, table, result))
 
 
-def _wait_for_request(number: int, sandbox: Sandbox, workers: list[Worker]) -> None:
-    wait_until(lambda: sandbox.requests >= number or not any(worker.running for worker in workers))
+def _wait_for_request(number: int, sandbox: Sandbox, workers: list[Process]) -> None:
+    wait_until(lambda: sandbox.requests >= number or not any(process.running for process in workers))

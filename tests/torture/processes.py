@@ -1,4 +1,4 @@
-"""Workers: processes that enrich, and that a test may kill at a moment of its choice."""
+"""Processes that share a store with others, and that a test may kill at a moment of its choice."""
 
 from __future__ import annotations
 
@@ -17,87 +17,109 @@ ROOT: Final = Path(__file__).parents[2]
 
 _PATIENCE: Final = 60.0
 
+_HOLD: Final = """
+import sys, duckdb
+with duckdb.connect(sys.argv[1]) as connection:
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
 
-class Worker:
-    """A process that is ready to enrich, does so when told, and can be killed.
+
+class Process:
+    """A Python process that says ``ready``, reads its standard input, and can be killed.
 
     Args:
-        sandbox: the vendor it buys from.
-        store: the file of its store.
-        people: the numbers of the people it enriches.
-        options: of ``tests.torture.worker``, such as ``concurrency=8``.
-        wrapper: a command that the worker is started by, such as ``["unshare", "-rm"]``.
+        arguments: what stands behind ``python`` on its command line.
+        wrapper: a command it is started by, such as ``["unshare", "-rm"]``.
+        settings: environment variables.
     """
 
     def __init__(
-        self,
-        sandbox: Sandbox,
-        store: Path,
-        people: Iterable[int],
-        *,
-        wrapper: Iterable[str] = (),
-        **options: object,
+        self, *arguments: str, wrapper: Iterable[str] = (), settings: dict[str, str] | None = None
     ) -> None:
-        told = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-        numbers = ",".join(map(str, people))
-        command = [*wrapper, sys.executable, "-m", "tests.torture.worker", str(store), numbers, *told]
-        settings = {"BUENA_API_KEY": sandbox.api_key, "BUENA_BASE_URL": sandbox.url, "PYTHONPATH": str(ROOT)}
         self._process = subprocess.Popen(
-            command,
+            [*wrapper, sys.executable, *arguments],
             cwd=ROOT,
-            env={**os.environ, **settings},
+            env={**os.environ, "PYTHONPATH": str(ROOT), **(settings or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    @property
-    def running(self) -> bool:
-        """Whether it has not ended yet."""
-        return self._process.poll() is None
-
-    @property
-    def pid(self) -> int:
-        """The number of its process."""
-        return self._process.pid
-
-    def go(self) -> None:
-        """Waits until it is ready, and lets it begin."""
-        assert self._process.stdout is not None
-        assert self._process.stdin is not None
-        said = self._process.stdout.readline()
-        if said != "ready\n":
-            raise AssertionError(f"the worker did not start: {said}{self._process.communicate()[1]}")
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-
-    def kill(self) -> bool:
-        """``kill -9``; whether it was still running then."""
-        self._process.kill()
-        _, complaint = self._process.communicate(timeout=_PATIENCE)
-        if self._process.returncode > 0:
-            raise AssertionError(f"the worker failed: {complaint}")
-        return self._process.returncode < 0
-
-    def finish(self) -> dict[str, Any]:
-        """Waits for the end; its report, as ``EnrichmentReport.to_json`` wrote it."""
-        code, said, complaint = self.end()
-        assert code == 0, complaint
-        return json.loads(said)
-
-    def end(self) -> tuple[int, str, str]:
-        """Waits for the end, however it comes: exit code, standard output and standard error."""
-        said, complaint = self._process.communicate(timeout=_PATIENCE)
-        return self._process.returncode, said, complaint
-
-    def __enter__(self) -> Worker:
+    def __enter__(self) -> Process:
         return self
 
     def __exit__(self, *_: object) -> None:
         """Ends it, if it has not ended."""
         with self._process:  # closes the pipes
             self._process.kill()
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def go(self) -> Process:
+        """Waits until it is ready, and lets it begin."""
+        assert self._process.stdout is not None
+        assert self._process.stdin is not None
+        said = self._process.stdout.readline()
+        assert said == "ready\n", f"it did not start: {said}{self.end()[1:]}"
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        return self
+
+    def signal(self, number: int) -> None:
+        """Sends it a signal."""
+        self._process.send_signal(number)
+
+    def kill(self) -> bool:
+        """``kill -9``; whether it was still running then."""
+        self._process.kill()
+        code, said, complaint = self.end()
+        assert code <= 0, f"it had failed before: {said}{complaint}"
+        return code < 0
+
+    def end(self) -> tuple[int, str, str]:
+        """Waits for the end, however it comes: exit code, standard output and standard error."""
+        said, complaint = self._process.communicate(timeout=_PATIENCE)
+        return self._process.returncode, said, complaint
+
+    def finish(self) -> dict[str, Any]:
+        """Waits for a good end; the JSON object it said."""
+        code, said, complaint = self.end()
+        assert code == 0, complaint
+        return json.loads(said)
+
+
+def worker(
+    sandbox: Sandbox, store: Path, people: Iterable[int], *, wrapper: Iterable[str] = (), **options: object
+) -> Process:
+    """A process that enriches.
+
+    Args:
+        sandbox: the vendor it buys from.
+        store: the file of its store.
+        people: the numbers of the people it enriches.
+        wrapper: a command it is started by.
+        options: of ``tests.torture.worker``, such as ``concurrency=8``.
+    """
+    told = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    numbers = ",".join(map(str, people))
+    settings = {"BUENA_API_KEY": sandbox.api_key, "BUENA_BASE_URL": sandbox.url}
+    module = ("-m", "tests.torture.worker")
+    return Process(*module, str(store), numbers, *told, wrapper=wrapper, settings=settings)
+
+
+def reader(store: Path) -> Process:
+    """A process that counts the people of a store again and again, until its ``end``."""
+    return Process("-m", "tests.torture.reader", str(store))
+
+
+def holder(store: Path) -> Process:
+    """A process that keeps a store open, as a DuckDB shell does that somebody left, until its ``end``."""
+    return Process("-c", _HOLD, str(store))
 
 
 def wait_until(reached: Callable[[], object], *, every: float = 0.002) -> None:

@@ -64,7 +64,9 @@ class Verdict:
         return said + ["the table did not come back whole"] * self.moved
 
 
-def judge(sandbox: Sandbox, store: EnrichmentStore, table: pl.DataFrame, result: EnrichmentResult) -> Verdict:
+def judge(
+    sandbox: Sandbox, store: EnrichmentStore, table: pl.DataFrame, result: EnrichmentResult
+) -> Verdict:
     """Compares the vendor's count with the store and with the table of a run that went to its end.
 
     Args:

@@ -1,7 +1,8 @@
 """A run in a process of its own, which somebody else may kill: ``python -m tests.torture.worker --help``.
 
 Says ``ready`` when everything is imported, begins when a line comes on standard input, and says what it did as
-one JSON object. Key and address of the vendor come from the environment.
+one JSON object. Key and address of the vendor come from the environment. Ends with 4 and the message on standard
+error if the library says that it cannot go on.
 """
 
 from __future__ import annotations
@@ -9,9 +10,14 @@ from __future__ import annotations
 import argparse
 import sys
 from datetime import timedelta
+from typing import Final
 
 from buena_pipeline import BuenaClient, Enricher, EnrichmentStore
+from buena_pipeline.errors import BuenaError
 from tests.torture.people import UNLIMITED, table_of
+
+GAVE_UP: Final = 4
+"""The exit code after an error of the library."""
 
 
 def options() -> argparse.Namespace:
@@ -38,8 +44,12 @@ def main() -> None:
         concurrency=told.concurrency, timeout=told.timeout, backoff=0.01, **UNLIMITED
     )
     store = EnrichmentStore(told.store, lock_timeout=told.lock_timeout)
-    with client:
-        result = Enricher(client, store, max_wait=timedelta(seconds=told.max_wait)).run(table)
+    try:
+        with client:
+            result = Enricher(client, store, max_wait=timedelta(seconds=told.max_wait)).run(table)
+    except BuenaError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(GAVE_UP)
     if told.output:
         result.frame.write_parquet(told.output)
     print(result.report.to_json(), flush=True)

@@ -1,0 +1,52 @@
+"""Somebody who looks into a store while others write, with nothing but DuckDB: ``python -m tests.torture.reader``.
+
+Counts the people every 100 ms until its standard input ends, with a short retry of its own, and says as one JSON
+object how often it looked, how often it did not get in, the longest it tried, and every count it saw.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import sys
+import time
+from typing import Final
+
+import duckdb
+
+_EVERY: Final = 0.1
+_PATIENCE: Final = 2.0
+
+
+def count(path: str) -> int:
+    """How many people are in the store; tries for two seconds to get in."""
+    latest = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            with duckdb.connect(path, read_only=True) as connection:
+                return connection.sql("select count(*) from leads").fetchone()[0]  # type: ignore[index]
+        except duckdb.IOException:
+            if time.monotonic() > latest:
+                raise
+            time.sleep(0.01)
+
+
+def main() -> None:
+    """Looks, and says what it saw."""
+    path = sys.argv[1]
+    seen: list[int] = []
+    failures: list[str] = []
+    longest = 0.0
+    print("ready", flush=True)
+    while not select.select([sys.stdin], [], [], _EVERY)[0]:
+        began = time.monotonic()
+        try:
+            seen.append(count(path))
+        except duckdb.Error as error:
+            failures.append(str(error))
+        longest = max(longest, time.monotonic() - began)
+    print(json.dumps({"seen": seen, "failures": failures, "longest": longest}))
+
+
+if __name__ == "__main__":
+    main()
