@@ -1,4 +1,4 @@
-"""Vendors that break in every way: nobody is paid twice, nothing is lost, and what nobody can know is said."""
+"""Vendors that break: nobody is paid twice, nothing is lost, and what nobody can know is said."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Real faults against real runs: processes that are killed, vendors that break, files that cannot be written."""
+"""Real faults against real runs: killed processes, vendors that break, files that cannot be written."""

@@ -1,4 +1,4 @@
-"""Vendors that break: runs against a sandbox with one kind of fault, or several, at moments that a seed decides."""
+"""Vendors that break: runs against a sandbox with faults, at moments that a seed decides."""
 
 from __future__ import annotations
 
@@ -99,7 +99,9 @@ class Broken:
     def complaints(self) -> list[str]:
         """What was wrong after any of the runs; only the last one has to have served everybody."""
         *early, last = self.verdicts
-        return [said for verdict in early for said in replace(verdict, unserved=[]).complaints] + last.complaints
+        return [
+            said for verdict in early for said in replace(verdict, unserved=[]).complaints
+        ] + last.complaints
 
 
 def break_runs(folder: Path, scenario: Scenario, *, seed: int) -> Broken:
@@ -123,7 +125,9 @@ def break_runs(folder: Path, scenario: Scenario, *, seed: int) -> Broken:
                 _break(sandbox, scenario, dice)
             verdicts.append(_run(sandbox, store, table, scenario, concurrency=dice.randint(1, 6)))
             memory.look()
-        injected = sum(entry["fault"] is not None or entry["status"] == 402 for entry in sandbox.request_log())
+        injected = sum(
+            entry["fault"] is not None or entry["status"] == 402 for entry in sandbox.request_log()
+        )
     return Broken(len(tables), injected, tuple(verdict for verdict in verdicts if verdict is not None))
 
 
@@ -152,4 +156,3 @@ def _run(
         except VendorError:
             return None
     return judge(sandbox, store, table, result)
-

@@ -1,4 +1,4 @@
-"""Rounds of ``kill -9``: runs over slices of one crowd of people, each killed at a moment that a seed decides."""
+"""Rounds of ``kill -9``: runs over slices of one crowd, each killed at a moment that a seed decides."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _SLICE: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """What came of some rounds: how many there were, how many runs were killed, and the verdict at the end."""
+    """What came of some rounds: runs that began, runs that were killed, and the verdict at the end."""
 
-    rounds: int
+    runs: int
     killed: int
     verdict: Verdict
 
@@ -40,7 +40,7 @@ def kill_rounds(folder: Path, *, seed: int, rounds: int) -> Rounds:
     crowd = range(_SLICE + 120 * rounds)
     store = EnrichmentStore(folder / "buena.duckdb")
     memory = Memory(store)
-    killed = 0
+    runs = killed = 0
     with Sandbox(limits=None, seed=seed, latency=dice.uniform(0.02, 0.1)) as sandbox, ExitStack() as stack:
 
         def team(number: int) -> list[Process]:
@@ -50,6 +50,7 @@ def kill_rounds(folder: Path, *, seed: int, rounds: int) -> Rounds:
 
         coming = team(0)
         for number in range(1, rounds + 1):
+            runs += len(coming)
             workers, coming = coming, team(number) if number < rounds else []  # these get ready meanwhile
             moment = sandbox.requests + dice.randint(0, 6 * len(workers))
             for process in workers:
@@ -65,7 +66,7 @@ def kill_rounds(folder: Path, *, seed: int, rounds: int) -> Rounds:
         with BuenaClient(sandbox.api_key, sandbox.url, backoff=0.01, **UNLIMITED) as client:
             result = Enricher(client, store).run(table)
         memory.look()
-        return Rounds(rounds, killed, judge(sandbox, store, table, result))
+        return Rounds(runs, killed, judge(sandbox, store, table, result))
 
 
 def _wait_for_request(number: int, sandbox: Sandbox, workers: list[Process]) -> None:

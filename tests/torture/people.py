@@ -1,12 +1,12 @@
-"""The people that are enriched under torture: numbered, each with an address of its own. Known to all processes."""
+"""The people who are enriched under torture: numbered, so that every process knows them."""
 
 from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Iterable
 from inspect import signature
 from typing import Any
-from collections.abc import Iterable
 
 import polars as pl
 

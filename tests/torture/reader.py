@@ -1,7 +1,7 @@
-"""Somebody who looks into a store while others write, with nothing but DuckDB: ``python -m tests.torture.reader``.
+"""Somebody who looks into a store while others write, with nothing but DuckDB.
 
-Counts the people every 100 ms until its standard input ends, with a short retry of its own, and says as one JSON
-object how often it looked, how often it did not get in, the longest it tried, and every count it saw.
+``python -m tests.torture.reader FILE`` counts the people every 100 ms until its standard input ends, with a
+short retry of its own, and says as one JSON object every count it saw, every failure, and the longest it tried.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a store and a table must say, given what the vendor charged: the three promises as counts of those they miss.
+"""What store and table must say, given what the vendor charged: the three promises, and whom they miss.
 
 The vendor's side is the sandbox's own count, the other side is what any user can read.
 """
@@ -29,9 +29,10 @@ class Verdict:
         unlisted: people whom the ledger lists as unknown and the table does not, or the other way round.
         unserved: people who were neither served, nor not found, nor of unknown outcome, after the last run.
         invented: people whom the table calls served and of whom the store has no answer.
-        miscounted: credits of answered requests in the ledger minus those the vendor charged for their people.
+        miscounted: credits of answered requests by the ledger minus those that the vendor charged.
         misreported: people of unknown outcome by the run's report minus those of the table.
         moved: whether the table is not the one that went in, with a status on every row.
+        damaged: the checks of the store that found something.
     """
 
     charged: int
@@ -45,6 +46,7 @@ class Verdict:
     miscounted: float = 0.0
     misreported: int = 0
     moved: bool = False
+    damaged: list[str] = field(default_factory=list)
 
     @property
     def complaints(self) -> list[str]:
@@ -61,12 +63,11 @@ class Verdict:
             said.append(f"the ledger says {self.miscounted:+g} credits more than the vendor charged")
         if self.misreported:
             said.append(f"the report says {self.misreported:+} people of unknown outcome more than the table")
+        said += [f"the store's check found something: {check}" for check in self.damaged]
         return said + ["the table did not come back whole"] * self.moved
 
 
-def judge(
-    sandbox: Sandbox, store: EnrichmentStore, table: pl.DataFrame, result: EnrichmentResult
-) -> Verdict:
+def judge(sandbox: Sandbox, store: EnrichmentStore, table: pl.DataFrame, result: EnrichmentResult) -> Verdict:
     """Compares the vendor's count with the store and with the table of a run that went to its end.
 
     Args:
@@ -116,12 +117,15 @@ def judge(
             ~pl.col("buena_status").is_in(["enriched", "cached"]) & pl.col("buena_error").is_null()
         ).height
         > 0,
+        damaged=_damage(store),
     )
 
 
 def answers(store: EnrichmentStore) -> pl.DataFrame:
     """Every answer in a store: ``person_id``, ``request_id`` and ``found``."""
-    return store.sql("select person_id::varchar as person_id, request_id::varchar as request_id, found from answer")
+    return store.sql(
+        "select person_id::varchar as person_id, request_id::varchar as request_id, found from answer"
+    )
 
 
 def unsettled(store: EnrichmentStore) -> pl.DataFrame:
@@ -133,10 +137,19 @@ def unsettled(store: EnrichmentStore) -> pl.DataFrame:
             from request group by request_id
         )
         select person_id::varchar as person_id, count(*) as listed
-        from (select unnest(people) as person_id from newest where state in ('in flight', 'unknown', 'charged'))
+        from (
+            select unnest(people) as person_id from newest where state in ('in flight', 'unknown', 'charged')
+        )
         group by person_id
         """
     )
+
+
+def _damage(store: EnrichmentStore) -> list[str]:
+    """The checks of the store that found something; what mends itself aside."""
+    if not hasattr(store, "check"):
+        return []
+    return store.check().filter(~pl.col("ok"))["check"].to_list()
 
 
 def _credits(store: EnrichmentStore) -> float:
@@ -145,7 +158,9 @@ def _credits(store: EnrichmentStore) -> float:
 
 
 def _charges(sandbox: Sandbox) -> pl.DataFrame:
-    return sandbox.charges().select(pl.col("lead").str.strip_prefix("email:").alias("email"), "count", "credits")
+    return sandbox.charges().select(
+        pl.col("lead").str.strip_prefix("email:").alias("email"), "count", "credits"
+    )
 
 
 def _statuses(result: EnrichmentResult) -> pl.DataFrame:
@@ -163,7 +178,9 @@ class Memory:
 
     def __init__(self, store: EnrichmentStore) -> None:
         self._store = store
-        self._seen = pl.DataFrame(schema={"person_id": pl.String, "request_id": pl.String, "found": pl.Boolean})
+        self._seen = pl.DataFrame(
+            schema={"person_id": pl.String, "request_id": pl.String, "found": pl.Boolean}
+        )
 
     def look(self) -> None:
         """Reads the answers, and fails if one that was there is not there any more, or is there twice."""

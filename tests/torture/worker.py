@@ -1,8 +1,8 @@
 """A run in a process of its own, which somebody else may kill: ``python -m tests.torture.worker --help``.
 
-Says ``ready`` when everything is imported, begins when a line comes on standard input, and says what it did as
-one JSON object. Key and address of the vendor come from the environment. Ends with 4 and the message on standard
-error if the library says that it cannot go on.
+Says ``ready`` when everything is imported, begins when a line comes on standard input, and says what it did
+as one JSON object. Key and address of the vendor come from the environment. Ends with 4 and the message on
+standard error if the library says that it cannot go on.
 """
 
 from __future__ import annotations
@@ -40,9 +40,7 @@ def main() -> None:
     print("ready", flush=True)
     if not sys.stdin.readline():
         return  # whoever started it is gone
-    client = BuenaClient(
-        concurrency=told.concurrency, timeout=told.timeout, backoff=0.01, **UNLIMITED
-    )
+    client = BuenaClient(concurrency=told.concurrency, timeout=told.timeout, backoff=0.01, **UNLIMITED)
     store = EnrichmentStore(told.store, lock_timeout=told.lock_timeout)
     try:
         with client:
