@@ -1,6 +1,7 @@
 """The long torture: ``python -m tests.torture`` prints what came of every fault, as a table in Markdown.
 
-``TORTURE_ROUNDS`` says how many rounds of kill -9 there are (default 300), the other faults in proportion. Ends with 1 if anybody paid twice, anything was lost, or any other promise was not kept.
+``TORTURE_ROUNDS`` says how many rounds of kill -9 there are (default 300); other faults come in proportion.
+Ends with 1 if anybody paid twice, anything was lost, or any other promise was not kept.
 """
 
 from __future__ import annotations

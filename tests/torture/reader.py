@@ -1,7 +1,7 @@
 """Somebody who looks into a store while others write, with nothing but DuckDB.
 
 ``python -m tests.torture.reader FILE`` counts the people every 100 ms until its standard input ends, with a
-short retry of its own, and says as one JSON object every count it saw, every failure, and the longest it tried.
+short retry of its own, and says as one JSON object every count it saw, every failure, and how long it tried.
 """
 
 from __future__ import annotations
