@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -13,11 +14,15 @@ from buena_pipeline import BuenaClient, Enricher, EnrichmentStore, Sandbox
 from buena_pipeline.errors import VendorError
 from buena_pipeline.sandbox import Fault
 from buena_pipeline.sandbox.faults import TELLS
+from tests.torture.clock import let_time_pass
 from tests.torture.people import UNLIMITED, table_of
 from tests.torture.verdict import Memory, Verdict, judge
 
 _FIRST: Final = 260
 _CROWD: Final = 420
+
+_UNTOLD: Final = timedelta(seconds=61)
+"""How long to wait after a 429 that does not tell, and a little more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "empty body": Scenario((Fault("empty"),), doubt=True),
     "200 with an HTML page": Scenario((Fault("not_json"),), doubt=True),
     "slower than the timeout": Scenario((Fault("latency", wait=1.0),), doubt=True, timeout=0.4),
+    "leads that the answer leaves out": Scenario((Fault("drop", count=4),), doubt=True),
     "strangers in the answer": Scenario((Fault("extra", count=2),)),
     "credits run out": Scenario(credits=True),
     "402 that leaves a few": Scenario((Fault("no_credits", remaining=7),)),
@@ -120,6 +126,7 @@ def break_runs(folder: Path, scenario: Scenario, *, seed: int) -> Broken:
         tables = [table_of(dice.sample(range(height), height)) for height in (_FIRST, _CROWD, _CROWD)]
         for table in tables:
             sandbox.clear_faults()
+            let_time_pass(store, _UNTOLD)
             sandbox.credits = 100_000
             if table is not tables[-1]:
                 _break(sandbox, scenario, dice)
