@@ -17,7 +17,8 @@ def let_time_pass(store: EnrichmentStore, time: timedelta) -> None:
         moments = connection.execute(
             """
             select table_name, column_name from duckdb_columns()
-            where not internal and table_oid in (select table_oid from duckdb_tables()) and data_type = 'TIMESTAMP WITH TIME ZONE'
+            where not internal and table_oid in (select table_oid from duckdb_tables())
+              and data_type = 'TIMESTAMP WITH TIME ZONE'
             """
         ).fetchall()
         for table, column in moments:

@@ -30,7 +30,7 @@ class Verdict:
         unlisted: people whom the ledger lists as unknown and the table does not, or the other way round.
         unserved: people who were neither served, nor not found, nor of unknown outcome, after the last run.
         invented: people whom the table calls served and of whom the store has no answer.
-        miscounted: credits of answered requests by the ledger minus those that the vendor charged.
+        miscounted: credits of answered and settled requests by the ledger minus those the vendor charged.
         misreported: people of unknown outcome by the run's report minus those of the table.
         moved: whether the table is not the one that went in, with a status on every row.
         damaged: the checks of the store that found something.
@@ -84,12 +84,16 @@ def judge(sandbox: Sandbox, store: EnrichmentStore, table: pl.DataFrame, result:
         .join(unsettled(store), on="person_id", how="left")
         .join(_statuses(result), on="email", how="left")
     )
-    charged, answered, listed = pl.col("count") > 0, pl.col("found").is_not_null(), pl.col("listed") > 0
+    charged, answered, listed = (
+        pl.col("count") > 0,
+        pl.col("found").is_not_null(),
+        pl.col("settled").is_not_null(),
+    )
     people = people.with_columns(
         charged=charged.fill_null(value=False),
         answered=answered,
         # an answer that came to the same people later settles it
-        listed=listed.fill_null(value=False) & ~answered,
+        listed=listed & ~answered,
         found=pl.col("found").fill_null(value=False),
         deferred=pl.col("status") == "deferred",
         served=pl.col("status").is_in(["enriched", "cached"]),
@@ -110,7 +114,7 @@ def judge(sandbox: Sandbox, store: EnrichmentStore, table: pl.DataFrame, result:
         unlisted=who(listed != doubtful),
         unserved=who(pl.col("deferred") & ~doubtful),
         invented=who(pl.col("served") & ~pl.col("found")),
-        miscounted=_credits(store) - people.filter("found")["credits"].sum(),
+        miscounted=_credits(store) - people.filter(pl.col("found") | pl.col("settled"))["credits"].sum(),
         misreported=result.report.unknown - len(who(doubtful)),
         moved=not result.frame.select(table.columns).equals(table)
         or result.frame["buena_status"].has_nulls()
@@ -130,20 +134,27 @@ def answers(store: EnrichmentStore) -> pl.DataFrame:
 
 
 def unsettled(store: EnrichmentStore) -> pl.DataFrame:
-    """Who is in requests that were perhaps charged: ``person_id``, and in how many (``listed``)."""
+    """Who is in requests that were perhaps charged: ``person_id``, and whether one was (``settled``)."""
     return store.sql(
         """
         with newest as (
             select any_value(people) as people, arg_max(state, happened_at) as state
             from request group by request_id
         )
-        select person_id::varchar as person_id, count(*) as listed
+        select person_id::varchar as person_id, bool_or(state = 'charged') as settled
         from (
-            select unnest(people) as person_id from newest where state in ('in flight', 'unknown', 'charged')
+            select unnest(people) as person_id, state from newest
+            where state in ('in flight', 'unknown', 'charged')
         )
         group by person_id
         """
     )
+
+
+def _credits(store: EnrichmentStore) -> float:
+    """What the requests cost of which that is known, by the ledger."""
+    known = pl.col("state").is_in(["answered", "charged"])
+    return store.ledger().filter(known)["credits_used"].sum()
 
 
 def _damage(store: EnrichmentStore) -> list[str]:
