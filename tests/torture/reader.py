@@ -1,7 +1,8 @@
 """Somebody who looks into a store while others write, with nothing but DuckDB.
 
-``python -m tests.torture.reader FILE`` counts the people every 100 ms until its standard input ends, with a
-short retry of its own, and says as one JSON object every count it saw, every failure, and how long it tried.
+``python -m tests.torture.reader FILE`` begins when a line comes on standard input, and counts the people every
+100 ms until that ends, with a short retry of its own. Says as one JSON object every count it saw, every failure,
+and how long it tried.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ def main() -> None:
     failures: list[str] = []
     longest = 0.0
     print("ready", flush=True)
+    sys.stdin.readline()
     while not select.select([sys.stdin], [], [], _EVERY)[0]:
         began = time.monotonic()
         try:
