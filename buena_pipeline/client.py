@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import blake2b
 from threading import Event
 from types import TracebackType
-from typing import Final
+from typing import Final, Protocol
 
 import httpx
 import stamina
@@ -19,7 +20,7 @@ import stamina
 from buena_pipeline.backoff import Patience
 from buena_pipeline.errors import AuthenticationError, SettingsError, UnreachableError, VendorError
 from buena_pipeline.lenient_json import as_object, as_text, decode, load
-from buena_pipeline.settings import EnrichmentOptions, resolve_api_key, resolve_base_url
+from buena_pipeline.settings import EnrichmentOptions, RateLimits, resolve_api_key, resolve_base_url
 from buena_pipeline.wire import (
     Halt,
     Lead,
@@ -58,6 +59,13 @@ class Health:
         return bool({"leads:enrich", "*"} & set(self.permissions))
 
 
+class Flag(Protocol):
+    """Something that can be set once, such as ``threading.Event``."""
+
+    def is_set(self) -> bool:
+        """Whether it was set."""
+
+
 class _TryAgain(Exception):  # noqa: N818 - a signal to the retry loop, not an error
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(type(verdict).__name__)
@@ -78,6 +86,9 @@ class BuenaClient:
         timeout: seconds to wait for the next part of an answer; after it the outcome is unknown.
         attempts: failures in a row (5xx, no connection) after which a request is given up.
         backoff: seconds to wait after the first failure; doubles with each, with jitter, up to 10.
+        limits: requests the account may make a minute, an hour and a day, as far as the vendor's headers do
+            not say otherwise; None for no limits, such as in a sandbox. Kept by the runs that use the
+            client, over all processes that share their store.
 
     Raises:
         SettingsError: if there is no API key, or a setting is malformed.
@@ -99,6 +110,7 @@ class BuenaClient:
         timeout: float = 60.0,
         attempts: int = 3,
         backoff: float = 0.5,
+        limits: RateLimits | None = RateLimits(),  # noqa: B008 - a frozen value
     ) -> None:
         if concurrency < 1 or attempts < 1 or timeout <= 0 or backoff < 0:
             raise SettingsError(
@@ -106,12 +118,17 @@ class BuenaClient:
             )
         self.base_url = resolve_base_url(base_url)
         self.concurrency = concurrency
+        self.limits = limits
+        key = resolve_api_key(api_key)
+        self.account = blake2b(f"{self.base_url} {key}".encode(), digest_size=6).hexdigest()
+        # each part of an answer may take the whole timeout, so twice that much is allowed for all of it
+        self.longest = attempts * (2 * timeout + 10.0) + 30.0
         self._attempts = attempts
         self._closing = Event()
         self._backoff = backoff
         self._http = httpx.Client(
             base_url=self.base_url,
-            headers={"x-api-key": resolve_api_key(api_key), "accept": "application/json"},
+            headers={"x-api-key": key, "accept": "application/json"},
             transport=transport,
             timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
             limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
@@ -141,7 +158,7 @@ class BuenaClient:
         options: EnrichmentOptions,
         *,
         max_wait: float = 300.0,
-        called_off: Event | None = None,
+        called_off: Flag | None = None,
     ) -> Future[Verdict]:
         """Like ``enrich``, on a thread of the client's own; returns at once."""
         self._require_open()
@@ -153,7 +170,7 @@ class BuenaClient:
         options: EnrichmentOptions,
         *,
         max_wait: float = 300.0,
-        called_off: Event | None = None,
+        called_off: Flag | None = None,
     ) -> Verdict:
         """Sends one request, again where that is harmless, and says what came of it.
 

@@ -6,11 +6,11 @@ Read this module first: ``Enricher.run`` is the product in one page.
 from __future__ import annotations
 
 import contextlib
-import math
 import os
+import signal
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -18,48 +18,26 @@ import polars as pl
 
 from buena_pipeline.client import BuenaClient
 from buena_pipeline.columns import LeadColumns, find_columns
+from buena_pipeline.draft import Draft
 from buena_pipeline.errors import ColumnError, InputError, StoreError
-from buena_pipeline.identity import identify
-from buena_pipeline.ledger import Ledger
-from buena_pipeline.people import describe_people, group_people, person_keys
-from buena_pipeline.plan import (
-    UNKNOWN_OUTCOME,
-    batches,
-    count_requests,
-    decide,
-    limit_people,
-    purchases,
-    resolve_people,
-    shortest_time,
-)
-from buena_pipeline.purchase import Bill, Buyer
-from buena_pipeline.result import EnrichmentPlan, EnrichmentProgress, EnrichmentReport, EnrichmentResult
+from buena_pipeline.interrupt import Interrupted, Stop, Terminated, stop_on_signals
+from buena_pipeline.ledger import Account, Ledger
+from buena_pipeline.pace import time_for
+from buena_pipeline.plan import batches, count_requests, decide, resolve_people
+from buena_pipeline.purchase import Buyer
+from buena_pipeline.result import Bill, EnrichmentPlan, EnrichmentProgress, EnrichmentReport, EnrichmentResult
 from buena_pipeline.schema import BLOCK_OF, DEFAULT_PREFIX, ENRICHED, RECORD, RUN_ROWS, STATUS
-from buena_pipeline.settings import EnrichmentOptions
-from buena_pipeline.store import EnrichmentStore
+from buena_pipeline.settings import EnrichmentOptions, RateLimits
+from buena_pipeline.store import EnrichmentStore, Transaction
+from buena_pipeline.summary import NO_IDENTIFIER, make_plan, make_report
 from buena_pipeline.tables import as_frame, as_lead_table
+from buena_pipeline.terms import MAX_AGE, MAX_WAIT, RETRY_FAILED_AFTER, Terms, affordable
 
 Columns = Mapping[str, str | Sequence[str] | None]
 Progress = Callable[[EnrichmentProgress], None]
 
-_LONGEST: Final = timedelta(days=36_500)
-
-_NO_IDENTIFIER: Final = (
-    "no usable identifier: an e-mail address, a LinkedIn profile, or first and last name with a company"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """A table up to the point where it would cost something: its people, and what is to be done."""
-
-    frame: pl.DataFrame
-    person: pl.Series
-    people: pl.DataFrame
-    keys: pl.DataFrame
-    matched: pl.DataFrame
-    decisions: pl.DataFrame
-    bought: pl.DataFrame
+_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds between looks at what another run is buying; the last one from then on."""
 
 
 class Enricher:
@@ -76,8 +54,9 @@ class Enricher:
         retry_failed_after: how long a "not found" is remembered; None for ever.
         retry_unknown: buy people, too, whom a request of unknown outcome asked for; it may cost them twice.
         max_credits: credits one run may spend; None for no limit.
+        daily_credits: credits that all runs of the store may spend on one day (UTC); None for no limit.
         priority: a numeric expression over the table; the highest is bought first.
-        max_wait: how long a request waits for rate limits before the rest is deferred.
+        max_wait: how long to wait for a rate limit before the rest is deferred.
         prefix: of the columns that are added.
         progress: called with an ``EnrichmentProgress`` after each answer.
 
@@ -102,12 +81,13 @@ class Enricher:
         *,
         columns: Columns | None = None,
         options: EnrichmentOptions | None = None,
-        max_age: timedelta | None = timedelta(days=90),
-        retry_failed_after: timedelta | None = timedelta(days=30),
+        max_age: timedelta | None = MAX_AGE,
+        retry_failed_after: timedelta | None = RETRY_FAILED_AFTER,
         retry_unknown: bool = False,
         max_credits: float | None = None,
+        daily_credits: float | None = None,
         priority: pl.Expr | None = None,
-        max_wait: timedelta | float = timedelta(minutes=5),
+        max_wait: timedelta | float = MAX_WAIT,
         prefix: str = DEFAULT_PREFIX,
         progress: Progress | None = None,
     ) -> None:
@@ -124,14 +104,17 @@ class Enricher:
         self.store = store if isinstance(store, EnrichmentStore) else EnrichmentStore(store)
         self.columns = columns
         self.options = options or EnrichmentOptions()
-        self.max_age = _duration("max_age", max_age)
-        self.retry_failed_after = _duration("retry_failed_after", retry_failed_after)
-        self.retry_unknown = retry_unknown
-        self.max_credits = _budget(max_credits)
+        self.terms = Terms.of(
+            max_age=max_age,
+            retry_failed_after=retry_failed_after,
+            retry_unknown=retry_unknown,
+            max_credits=max_credits,
+            daily_credits=daily_credits,
+            max_wait=max_wait,
+        )
         self.priority = priority
         self.prefix = prefix
         self.progress = progress
-        self._max_wait = _seconds(max_wait)
         self._client = client
         self._owns_client = client is None
 
@@ -164,18 +147,18 @@ class Enricher:
             SettingsError: if something is to be bought and there is no API key; before any cost.
             VendorError: if the vendor stops the run (401, 403); what came before is in the store.
             StoreError: if the store cannot be used.
+            Interrupted, Terminated: after Ctrl-C (a KeyboardInterrupt) or SIGTERM (a SystemExit), when the
+                answers on their way are in the store; ``report`` says how far the run came.
         """
         table = as_frame(frame)
         run_id = str(uuid.uuid4())
-        # one run of this process after the other: the next one finds what this one bought
-        with self.store.one_buyer():
-            draft = self._prepare(table)
-            outcomes, bill = self._buy(draft, run_id)
-            self._learn(draft)
-        enriched, statuses = self._join_back(draft, outcomes)
-        report = _report(draft, run_id, bill, statuses)
-        if bill.requests:
-            self._log_run(report.run_id, "finished", draft.frame.height, report.to_json())
+        draft, marks = self._prepare(table, run_id)
+        outcomes, bill = self._buy(draft, marks, run_id)
+        self._learn(draft)
+        statuses = draft.statuses(outcomes)
+        enriched = self._join_back(draft, statuses)
+        report = make_report(draft, statuses, run_id=run_id, bill=bill)
+        self._log_run(report, "finished")
         return EnrichmentResult(enriched, report)
 
     def plan(self, frame: Any) -> EnrichmentPlan:
@@ -191,26 +174,11 @@ class Enricher:
             ColumnError: as ``run`` would.
             StoreError: if the store cannot be read.
         """
-        draft = self._prepare(as_frame(frame))
-        people = _decided(draft)
-        counts = dict(people["decision"].value_counts().cast({"decision": pl.String}).iter_rows())
-        invalid = draft.person.null_count()
-        requests = count_requests(draft.bought)
-        return EnrichmentPlan(
-            rows=draft.frame.height,
-            invalid=invalid,
-            duplicates=draft.frame.height - invalid - people.height,
-            people=people.height,
-            cached=counts.get("cached", 0),
-            failed=counts.get("failed", 0),
-            stale=people.filter(pl.col("stale") & (pl.col("decision") == "buy")).height,
-            deferred=counts.get("deferred", 0),
-            unknown=_count_unknown(draft),
-            to_buy=draft.bought.height,
-            requests=requests,
-            max_credits=draft.bought.height,
-            shortest_time=shortest_time(requests),
-        )
+        draft, _ = self._prepare(as_frame(frame))
+        limits = RateLimits() if self._client is None else self._client.limits
+        requests = count_requests(draft.to_buy())
+        wait = time_for(requests, [], limits, now=datetime.now(UTC)) if limits else timedelta(0)
+        return make_plan(draft, requests=requests, time=wait)
 
     def lookup(self, lead: Mapping[str, str | None]) -> dict[str, Any] | None:
         """What the store knows of one lead, without buying anything.
@@ -224,8 +192,8 @@ class Enricher:
         Raises:
             InputError: if a field has another name, or none identifies the lead.
         """
-        draft = self._prepare(as_lead_table(lead))
-        row = self._join_back(draft, Ledger.no_outcomes())[0].row(0, named=True)
+        draft, _ = self._prepare(as_lead_table(lead))
+        row = self._join_back(draft, draft.statuses(Ledger.no_outcomes())).row(0, named=True)
         known = self._unprefixed(row)
         return known if known["enriched_at"] is not None else None
 
@@ -246,29 +214,6 @@ class Enricher:
 
     # --- the steps --------------------------------------------------------------------------------------
 
-    def _prepare(self, frame: pl.DataFrame) -> _Draft:
-        """Who is in the table, what is known of them, and what is to be done. Costs nothing."""
-        columns = self.check(frame.schema)
-        identified = identify(frame, columns)
-        person = group_people(identified)
-        people = describe_people(identified, person)
-        keys = person_keys(identified, person)
-        own_id, known = self.store.lookup(keys)
-        decisions = decide(
-            resolve_people(own_id, known, keys),
-            wanted=self.options.blocks,
-            now=datetime.now(UTC),
-            max_age=self.max_age,
-            retry_failed_after=self.retry_failed_after,
-            retry_unknown=self.retry_unknown,
-        )
-        limited = limit_people(
-            decisions,
-            priority=self._priority_of(frame, person),
-            max_people=None if self.max_credits is None else int(self.max_credits),
-        )
-        return _Draft(frame, person, people, keys, known, limited, purchases(limited, people))
-
     def check(self, schema: pl.Schema) -> LeadColumns:
         """Finds the columns of a table, and refuses one whose columns would be overwritten.
 
@@ -287,75 +232,125 @@ class Enricher:
             )
         return find_columns(schema, self.columns)
 
-    def _priority_of(self, frame: pl.DataFrame, person: pl.Series) -> pl.Series | None:
-        """The highest priority among the rows of each person."""
-        if self.priority is None or frame.is_empty():
-            return None
-        try:
-            value = frame.select(self.priority.cast(pl.Float64).alias("priority"))["priority"].fill_nan(None)
-        except pl.exceptions.PolarsError as error:
-            # not the error's own text: it quotes the table
-            raise InputError(
-                f"The priority cannot be computed as one number per row ({type(error).__name__}): "
-                'it takes an expression over columns of the table, such as pl.col("deal_size").'
-            ) from None
-        if len(value) != frame.height:
-            raise InputError("The priority must be one number per row; an aggregate is one for all.")
-        ranked = pl.DataFrame({"person": person, "priority": value}).drop_nulls("person")
-        return ranked.group_by("person").agg(pl.col("priority").max()).sort("person")["priority"]
+    def _prepare(self, frame: pl.DataFrame, run_id: str = "") -> tuple[Draft, tuple[int, ...]]:
+        """Who is in the table, what is to be done, and the ledger's marks at that moment. Costs nothing."""
+        draft = Draft.of(frame, self.check(frame.schema), self.priority)
+        with self.store.consult() as turn:
+            if run_id and not self.store.read_only:
+                turn.settle_unknown(now=datetime.now(UTC))
+            return draft, self._decide(draft, turn, run_id)
 
-    def _buy(self, draft: _Draft, run_id: str) -> tuple[pl.DataFrame, Bill]:
+    def _decide(
+        self,
+        draft: Draft,
+        turn: Transaction,
+        run_id: str,
+        *,
+        again: pl.Series | None = None,
+        spent: float = 0.0,
+        price: float | None = None,
+    ) -> tuple[int, ...]:
+        """Decides about the people of a table, or some of them again, within what the budgets leave."""
+        marks = turn.marks(run_id or str(uuid.UUID(int=0)))
+        draft.price = draft.price if price is None else price
+        if draft.price is None:
+            draft.price = turn.price()
+        today = _midnight() if self.terms.daily_credits is not None else None
+        left, reason = self.terms.credits_left(
+            spent=spent, today=0.0 if today is None else turn.spent(since=today)
+        )
+        most = affordable(left, draft.price or 1.0) if self.terms.limited else None
+
+        def decided(keys: pl.DataFrame) -> pl.DataFrame:
+            own_id, known = turn.lookup(keys)
+            if again is None:
+                draft.known = known.select("person", "person_id")
+            return self._decided(own_id, known, keys)
+
+        draft.decide(decided, max_people=most, reason=reason, again=again)
+        return marks
+
+    def _decided(self, own_id: pl.DataFrame, known: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
+        """What is to be done for people with these keys, by the terms of the run."""
+        return decide(
+            resolve_people(own_id, known, keys),
+            wanted=self.options.blocks,
+            now=datetime.now(UTC),
+            max_age=self.terms.max_age,
+            retry_failed_after=self.terms.retry_failed_after,
+            retry_unknown=self.terms.retry_unknown,
+        )
+
+    def _buy(self, draft: Draft, marks: tuple[int, ...], run_id: str) -> tuple[pl.DataFrame, Bill]:
         """Buys what the plan says; what was bought is in the store when this returns or raises."""
-        if draft.bought.is_empty():
+        if not draft.decisions["decision"].is_in(["buy", "wait"]).any():
             return Ledger.no_outcomes(), Bill()
         if self._client is None:
             self._client = BuenaClient()
-        self._log_run(run_id, "started", draft.frame.height)
-        ids = draft.decisions.select("person", "person_id")
-        keys = draft.keys.join(ids, on="person").select("person_id", "kind", "value")
-        ledger = Ledger(self.store, run_id=run_id, keys=keys, max_wait=self._max_wait)
-        buyer = Buyer(
-            self._client,
-            ledger,
-            max_credits=self.max_credits,
-            max_wait=self._max_wait,
-            progress=self.progress,
-        )
-        try:
-            bill = buyer.buy(batches(draft.bought), people=draft.bought.height)
-        except BaseException:
-            with contextlib.suppress(StoreError):
-                self._log_run(run_id, "stopped", draft.frame.height)
-            raise
-        if bill.halted is not None:
-            self._log_run(run_id, "stopped", draft.frame.height)
-            raise bill.halted
-        return ledger.outcomes(), bill
+        client = self._client
+        account = Account(client.account, client.limits, timedelta(seconds=client.longest))
+        ledger = Ledger(self.store, run_id=run_id, account=account, decide=self._decided)
+        self._log(run_id, "started", draft.frame.height)
+        with self.store.living(run_id), stop_on_signals() as stop:
+            buyer = Buyer(
+                client, ledger, terms=self.terms, stop=stop, price=draft.price, progress=self.progress
+            )
+            try:
+                self._settle(draft, marks, ledger, buyer, stop)
+            except BaseException:
+                with contextlib.suppress(StoreError):
+                    self._log(run_id, "stopped", draft.frame.height)
+                raise
+        outcomes = ledger.outcomes()
+        if stop.is_set() or buyer.bill.halted is not None:
+            report = make_report(draft, draft.statuses(outcomes), run_id=run_id, bill=buyer.bill)
+            self._log_run(report, "stopped")
+            raise buyer.bill.halted or _stopped(stop, report)
+        return outcomes, buyer.bill
 
-    def _learn(self, draft: _Draft) -> None:
+    def _settle(self, draft: Draft, marks: tuple[int, ...], ledger: Ledger, buyer: Buyer, stop: Stop) -> None:
+        """Buys, and waits for what other runs are buying of the same people, until nobody is left."""
+        guessed = draft.price is None
+        pauses = iter(_PAUSES)
+        while True:
+            bought = draft.to_buy()
+            if bought.height:
+                ledger.is_for(draft.keys_to_buy(), marks=marks)
+                buyer.buy(batches(bought), people=bought.height)
+                pauses = iter(_PAUSES)
+            # leads that turn out cheaper than was assumed leave room for more
+            cheaper = guessed and buyer.price < 1.0
+            again = draft.undecided(ledger.elsewhere, with_budget=cheaper)
+            if again.is_empty() or stop.is_set() or buyer.bill.halted is not None:
+                return
+            if not bought.height:
+                _pause(next(pauses, _PAUSES[-1]), stop)
+            guessed = guessed and not cheaper
+            ledger.elsewhere.clear()
+            with self.store.transaction() as turn:
+                turn.settle_unknown(now=datetime.now(UTC))
+                marks = self._decide(
+                    draft,
+                    turn,
+                    ledger.run_id,
+                    again=again,
+                    spent=buyer.spent,
+                    price=buyer.price if buyer.knows_price else None,
+                )
+
+    def _learn(self, draft: Draft) -> None:
         """Keys that the table brought for people who did not have to be bought: known from now on."""
         if self.store.read_only:
             return
         served = draft.decisions.filter(pl.col("decision").is_in(["cached", "failed"]))
         keys = draft.keys.join(served.select("person", "person_id"), on="person")
-        if keys.height > draft.matched.join(served, on=["person", "person_id"], how="semi").height:
+        if keys.height > draft.known.join(served, on=["person", "person_id"], how="semi").height:
             self.store.learn(keys.select("person_id", "kind", "value"), now=datetime.now(UTC))
 
-    def _join_back(self, draft: _Draft, outcomes: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """The table with its new columns, and the status of each person."""
-        statuses = (
-            draft.decisions.select("person", "person_id", "decision", "error")
-            .join(outcomes, on="person_id", how="left", suffix="_now", maintain_order="left")
-            .select(
-                "person",
-                "person_id",
-                status=pl.coalesce(
-                    "status", pl.col("decision").cast(pl.String).replace({"buy": "deferred"}).cast(STATUS)
-                ),
-                error=pl.coalesce("error_now", "error"),
-            )
-        )
-        records = self._only_wanted(self.store.fetch(statuses["person_id"].unique()))
+    def _join_back(self, draft: Draft, statuses: pl.DataFrame) -> pl.DataFrame:
+        """The table with its new columns."""
+        served = statuses.filter(pl.col("status") != "suppressed")["person_id"].unique()
+        records = self._only_wanted(self.store.fetch(served))
         by_person = (
             statuses.join(
                 records, left_on="person_id", right_on="asked_id", how="left", maintain_order="left"
@@ -367,9 +362,9 @@ class Enricher:
         # a gather, not a join: people are numbered in the order of their rows
         added = by_person.select(pl.all().gather(draft.person)).with_columns(
             status=pl.col("status").fill_null(pl.lit("invalid", STATUS)),
-            error=pl.when(pl.lit(draft.person).is_null()).then(pl.lit(_NO_IDENTIFIER)).otherwise("error"),
+            error=pl.when(pl.lit(draft.person).is_null()).then(pl.lit(NO_IDENTIFIER)).otherwise("error"),
         )
-        return draft.frame.hstack(added.rename(lambda name: self.prefix + name)), statuses
+        return draft.frame.hstack(added.rename(lambda name: self.prefix + name))
 
     def _only_wanted(self, records: pl.DataFrame) -> pl.DataFrame:
         """Blocks that were not asked for stay empty, whatever the store knows: same call, same columns."""
@@ -380,7 +375,17 @@ class Enricher:
             pl.lit(None, RECORD[name]).alias(name) for name in unwanted
         )
 
-    def _log_run(self, run_id: str, state: str, rows: int, summary: str | None = None) -> None:
+    def _log_run(self, report: EnrichmentReport, state: str) -> None:
+        """The receipt of a run, also of one that cost nothing."""
+        if self.store.read_only:
+            return
+        # everything paid for is in the store: a full disk or a held file must not cost the user the table
+        with contextlib.suppress(StoreError):
+            self._log(report.run_id, state, report.rows, report.to_json())
+            if report.requests:
+                self.store.checkpoint()
+
+    def _log(self, run_id: str, state: str, rows: int, summary: str | None = None) -> None:
         row = {
             "run_id": run_id,
             "state": state,
@@ -389,79 +394,21 @@ class Enricher:
             "summary": summary,
         }
         self.store.commit(new_run=pl.DataFrame([row], schema=RUN_ROWS))
-        if state != "started":
-            self.store.checkpoint()
 
     def _unprefixed(self, row: dict[str, Any]) -> dict[str, Any]:
         return {name: row[self.prefix + name] for name in ENRICHED}
 
 
-def _report(draft: _Draft, run_id: str, bill: Bill, statuses: pl.DataFrame) -> EnrichmentReport:
-    # two people of the table whom the store knows to be one are one
-    people = statuses.unique("person_id", maintain_order=True)
-    counts = dict(people["status"].value_counts().cast({"status": pl.String}).iter_rows())
-    unusable = draft.person.null_count()
-    refused = draft.people.join(statuses.filter(pl.col("status") == "invalid"), on="person", how="semi")[
-        "rows"
-    ]
-    duplicates = draft.frame.height - unusable - people.height
-    remembered = _decided(draft).filter(pl.col("decision") == "failed").height
-    return EnrichmentReport(
-        run_id=run_id,
-        rows=draft.frame.height,
-        invalid=unusable + int(refused.sum()),
-        duplicates=duplicates,
-        people=people.height,
-        cached=counts.get("cached", 0),
-        enriched=counts.get("enriched", 0),
-        failed=counts.get("failed", 0),
-        failed_remembered=remembered,
-        deferred=counts.get("deferred", 0),
-        requests=bill.requests,
-        credits_used=bill.credits_used,
-        credits_avoided=duplicates + counts.get("cached", 0) + remembered,
-        credits_remaining=bill.credits_remaining,
-        unknown=bill.unknown + _count_unknown(draft),
-        deferred_reason=_first_reason(statuses, bill),
-        resume_at=bill.resume_at,
-    )
+def _stopped(stop: Stop, report: EnrichmentReport) -> BaseException:
+    return Terminated(report) if stop.signum == signal.SIGTERM else Interrupted(report)
 
 
-def _count_unknown(draft: _Draft) -> int:
-    """People whom an earlier request of unknown outcome asked for."""
-    return _decided(draft).filter(pl.col("error").str.starts_with(UNKNOWN_OUTCOME)).height
+def _midnight() -> datetime:
+    return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _decided(draft: _Draft) -> pl.DataFrame:
-    """The decisions, one per person of the store."""
-    return draft.decisions.unique("person_id", maintain_order=True)
-
-
-def _first_reason(statuses: pl.DataFrame, bill: Bill) -> str | None:
-    deferred = statuses.filter(pl.col("status") == "deferred")["error"]
-    return None if deferred.is_empty() else bill.stopped or deferred[0]
-
-
-def _budget(value: object) -> float | None:
-    if value is None or value == math.inf:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-        raise InputError("max_credits takes a number from 0 on, or None for no limit.")
-    return value
-
-
-def _seconds(value: object) -> float:
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
-        raise InputError("max_wait takes a timedelta, or seconds, from 0 on.")
-    return min(float(seconds), _LONGEST.total_seconds())
-
-
-def _duration(name: str, value: object) -> timedelta | None:
-    if value is None:
-        return None
-    if isinstance(value, timedelta) and value > _LONGEST:
-        return None  # older than any answer can be
-    if not isinstance(value, timedelta) or value < timedelta(0):
-        raise InputError(f"{name} takes a datetime.timedelta from 0 on, such as timedelta(days=90), or None.")
-    return value
+def _pause(seconds: float, stop: Stop) -> None:
+    """Waits a moment; less if the run is asked to stop."""
+    until = time.monotonic() + seconds
+    while not stop.is_set() and (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, 0.1))

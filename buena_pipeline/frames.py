@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from copy import copy
 from datetime import timedelta
 from typing import Any, overload
 
@@ -15,10 +16,7 @@ from buena_pipeline.result import EnrichmentPlan, EnrichmentProgress
 from buena_pipeline.schema import DEFAULT_PREFIX, ENRICHED
 from buena_pipeline.settings import EnrichmentOptions
 from buena_pipeline.store import EnrichmentStore
-
-_MAX_AGE = timedelta(days=90)
-_RETRY_FAILED_AFTER = timedelta(days=30)
-_MAX_WAIT = timedelta(minutes=5)
+from buena_pipeline.terms import MAX_AGE, MAX_WAIT, RETRY_FAILED_AFTER
 
 
 @overload
@@ -33,6 +31,7 @@ def enrich_frame(
     retry_failed_after: timedelta | None = ...,
     retry_unknown: bool = ...,
     max_credits: float | None = ...,
+    daily_credits: float | None = ...,
     priority: pl.Expr | None = ...,
     max_wait: timedelta | float = ...,
     prefix: str = ...,
@@ -50,6 +49,7 @@ def enrich_frame(
     retry_failed_after: timedelta | None = ...,
     retry_unknown: bool = ...,
     max_credits: float | None = ...,
+    daily_credits: float | None = ...,
     priority: pl.Expr | None = ...,
     max_wait: timedelta | float = ...,
     prefix: str = ...,
@@ -62,12 +62,13 @@ def enrich_frame(
     options: EnrichmentOptions | None = None,
     store: EnrichmentStore | str | os.PathLike[str] | None = None,
     client: BuenaClient | None = None,
-    max_age: timedelta | None = _MAX_AGE,
-    retry_failed_after: timedelta | None = _RETRY_FAILED_AFTER,
+    max_age: timedelta | None = MAX_AGE,
+    retry_failed_after: timedelta | None = RETRY_FAILED_AFTER,
     retry_unknown: bool = False,
     max_credits: float | None = None,
+    daily_credits: float | None = None,
     priority: pl.Expr | None = None,
-    max_wait: timedelta | float = _MAX_WAIT,
+    max_wait: timedelta | float = MAX_WAIT,
     prefix: str = DEFAULT_PREFIX,
     progress: Callable[[EnrichmentProgress], None] | None = None,
 ) -> pl.DataFrame | pl.LazyFrame:
@@ -87,8 +88,9 @@ def enrich_frame(
             when its process died, or whose answer got lost. It may cost them twice; without it they are
             ``deferred``.
         max_credits: credits the run may spend; None for no limit.
+        daily_credits: credits that all runs of the store may spend on one day (UTC); None for no limit.
         priority: a numeric expression over the table; the highest is bought first.
-        max_wait: how long a request waits for rate limits before the rest is deferred; seconds as a number.
+        max_wait: how long to wait for a rate limit before the rest is deferred; seconds as a number.
         prefix: of the columns that are added.
         progress: called with an ``EnrichmentProgress`` after each answer.
 
@@ -125,6 +127,7 @@ def enrich_frame(
         retry_failed_after=retry_failed_after,
         retry_unknown=retry_unknown,
         max_credits=max_credits,
+        daily_credits=daily_credits,
         priority=priority,
         max_wait=max_wait,
         prefix=prefix,
@@ -132,9 +135,9 @@ def enrich_frame(
     )
 
     def enriched(table: Any) -> pl.DataFrame:
-        # closed under the lock: the same LazyFrame may be collected twice at once
-        with enricher.store.one_buyer(), enricher:
-            return enricher.run(table).frame
+        # one of its own for each: the same LazyFrame may be collected twice at once
+        with copy(enricher) as buyer:
+            return buyer.run(table).frame
 
     if not isinstance(frame, pl.LazyFrame):
         return enriched(frame)
@@ -150,10 +153,11 @@ def plan_frame(
     columns: Columns | None = None,
     options: EnrichmentOptions | None = None,
     store: EnrichmentStore | str | os.PathLike[str] | None = None,
-    max_age: timedelta | None = _MAX_AGE,
-    retry_failed_after: timedelta | None = _RETRY_FAILED_AFTER,
+    max_age: timedelta | None = MAX_AGE,
+    retry_failed_after: timedelta | None = RETRY_FAILED_AFTER,
     retry_unknown: bool = False,
     max_credits: float | None = None,
+    daily_credits: float | None = None,
     priority: pl.Expr | None = None,
     prefix: str = DEFAULT_PREFIX,
 ) -> EnrichmentPlan:
@@ -168,6 +172,7 @@ def plan_frame(
         retry_failed_after: how long a "not found" is remembered.
         retry_unknown: count people of unknown outcome among those to buy.
         max_credits: credits the run may spend.
+        daily_credits: credits that all runs of the store may spend on one day.
         priority: who is bought first.
         prefix: of the columns that would be added.
 
@@ -194,6 +199,7 @@ def plan_frame(
         retry_failed_after=retry_failed_after,
         retry_unknown=retry_unknown,
         max_credits=max_credits,
+        daily_credits=daily_credits,
         priority=priority,
         prefix=prefix,
     )

@@ -1,54 +1,97 @@
-"""Ctrl-C while money is on its way: noted at once, raised when what was paid for has been written."""
+"""Ctrl-C and SIGTERM while money is on its way: noted at once, acted on when what was paid for is written."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Final
+
+from buena_pipeline.result import EnrichmentReport
+
+_HANDLED: Final = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+
+
+class Stop:
+    """Whether a run was asked to stop. Plain attributes, since a signal strikes between any two instructions.
+
+    Attributes:
+        signum: the signal that asked; None if nobody did, or it was not a signal.
+        gave_up: whether a second one came: answers on their way are not waited for either.
+    """
+
+    __slots__ = ("_asked", "gave_up", "signum")
+
+    def __init__(self) -> None:
+        self._asked = False
+        self.signum: int | None = None
+        self.gave_up = False
+
+    def __repr__(self) -> str:
+        return f"Stop(asked={self._asked}, gave_up={self.gave_up})"
+
+    def set(self) -> None:
+        """Asks to stop."""
+        self._asked = True
+
+    def is_set(self) -> bool:
+        """Whether anybody asked."""
+        return self._asked
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a run: what was paid for is in the store. ``report`` says how far the run came."""
+
+    def __init__(self, report: EnrichmentReport) -> None:
+        super().__init__(str(report))
+        self.report = report
+
+
+class Terminated(SystemExit):
+    """SIGTERM during a run, likewise; ends the program with the usual exit code 143."""
+
+    def __init__(self, report: EnrichmentReport) -> None:
+        super().__init__(128 + signal.SIGTERM)
+        self.report = report
 
 
 @contextmanager
-def held_back_interrupt(stop: Callable[[], None]) -> Iterator[None]:
-    """Calls ``stop`` at the first Ctrl-C in the block, and raises when the block has ended.
+def stop_on_signals() -> Iterator[Stop]:
+    """Turns Ctrl-C and SIGTERM in the block into a request to stop; the caller looks at it and ends soon.
 
-    A second Ctrl-C raises at once. Does nothing outside the main thread, where no signal arrives, and
-    where the program handles Ctrl-C in its own way.
+    The second signal asks not to wait for anything, the third does what it always does. Outside the main
+    thread, and where the program handles a signal in its own way, nothing is changed.
 
-    Args:
-        stop: makes the block end soon; called between two instructions, so it may only set something.
-
-    Raises:
-        KeyboardInterrupt: at the end of the block, if there was a Ctrl-C.
+    Yields:
+        What the caller looks at.
 
     Example:
-        >>> stopped = []
-        >>> try:
-        ...     with held_back_interrupt(lambda: stopped.append(True)):
-        ...         signal.raise_signal(signal.SIGINT)
-        ...         print("the block goes on")
-        ... except KeyboardInterrupt:
-        ...     print("raised behind it", stopped)
-        the block goes on
-        raised behind it [True]
+        >>> with stop_on_signals() as stop:
+        ...     signal.raise_signal(signal.SIGINT)
+        ...     print("the block goes on", stop.is_set(), stop.gave_up)
+        the block goes on True False
     """
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
         return
-    seen = False
+    ours = {number: usual for number, usual in _HANDLED.items() if signal.getsignal(number) == usual}
 
-    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
-        nonlocal seen
-        seen = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        stop()
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            stop.gave_up = True
+            for handled, usual in ours.items():
+                signal.signal(handled, usual)
+        else:
+            stop.signum = number
+            stop.set()
 
-    signal.signal(signal.SIGINT, on_interrupt)
+    for number in ours:
+        signal.signal(number, on_signal)
     try:
-        yield
+        yield stop
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if seen:
-        raise KeyboardInterrupt
+        for number, usual in ours.items():
+            signal.signal(number, usual)

@@ -13,20 +13,18 @@ from typing import Final
 import polars as pl
 
 from buena_pipeline.schema import BLOCKS, KEY_KIND, LEAD_FIELDS
+from buena_pipeline.terms import BEYOND_BUDGET
 from buena_pipeline.wire import MAX_LEADS
 
-DECISION: Final = pl.Enum(["cached", "failed", "buy", "deferred"])
+DECISION: Final = pl.Enum(["cached", "failed", "buy", "wait", "deferred", "suppressed"])
+"""Serve from the store; remember a "not found"; buy; wait for somebody else who is buying; leave alone."""
 
-BEYOND_BUDGET: Final = "the budget max_credits reaches no further"
-"""Why somebody is deferred whom the budget leaves out."""
+ELSEWHERE: Final = "another run is buying this person right now; run again"
+"""Why somebody is deferred whom another run was not done with in time."""
 
-UNKNOWN_OUTCOME: Final = "perhaps charged already by the request"
-"""How the reason begins of somebody whom a request of unknown outcome asked for."""
+_SUPPRESSED: Final = "on the do-not-enrich list"
 
-RATE_LIMITS: Final = ((60, timedelta(minutes=1)), (1_000, timedelta(hours=1)), (10_000, timedelta(days=1)))
-"""Requests the vendor takes per window, all three at once (contract: request limits, per key)."""
-
-_FACTS: Final = ("found_at", "failed_at", "failed_reason", "pending_since")
+_FACTS: Final = ("found_at", "failed_at", "failed_reason", "pending_since", "charged", "in_flight_until")
 _BLOCK_FACTS: Final = tuple(f"{block}{fact}" for block in BLOCKS for fact in ("_at", "_failed_at"))
 
 
@@ -52,12 +50,13 @@ def resolve_people(own_id: pl.DataFrame, known: pl.DataFrame, keys: pl.DataFrame
     nothing stronger, on either side.
 
     Args:
-        own_id: ``person`` and the ``person_id`` it gets if it is new.
+        own_id: schema ``OWN_ID``.
         known: schema ``KNOWN``.
         keys: schema ``PERSON_KEYS``.
 
     Returns:
-        One row per person, ordered: ``person``, ``person_id``, and when what was bought or not found.
+        One row per person, ordered: ``person``, ``person_id``, ``suppressed``, and when what was bought or
+        not found.
     """
     strong = keys.filter(pl.col("kind") != "name").select("person").unique().with_columns(strong=True)
     hits = (
@@ -101,9 +100,9 @@ def decide(
         retry_unknown: buy people, too, whom a request of unknown outcome asked for: it may cost them twice.
 
     Returns:
-        ``person``, ``person_id``, ``decision`` (cached, failed, buy or deferred), ``blocks`` (bit mask of
-        the blocks to buy, in the order of ``schema.BLOCKS``), ``stale`` (a block is there, but too old) and
-        ``error``; in the order of ``resolved``.
+        ``person``, ``person_id``, ``decision`` (one of ``DECISION``), ``blocks`` (bit mask of the blocks to
+        buy, in the order of ``schema.BLOCKS``), ``stale`` (a block is there, but too old), ``unknown`` (an
+        earlier request has perhaps been charged) and ``error``; in the order of ``resolved``.
     """
 
     def recent(column: str, age: timedelta | None) -> pl.Expr:
@@ -137,23 +136,43 @@ def decide(
             lacking=never_found | lacking,
         )
         .with_columns(
-            pending=pl.lit(not retry_unknown) & (pl.col("blocks") > 0) & pl.col("pending_since").is_not_null()
+            travels=(pl.col("blocks") > 0) & (pl.col("in_flight_until") > now).fill_null(value=False),
+            unknown=pl.lit(not retry_unknown)
+            & (pl.col("blocks") > 0)
+            & pl.col("pending_since").is_not_null(),
         )
+        .with_columns(
+            decision=pl.when("suppressed")
+            .then(pl.lit("suppressed", DECISION))
+            .when("travels")
+            .then(pl.lit("wait", DECISION))
+            .when("unknown")
+            .then(pl.lit("deferred", DECISION))
+            .otherwise("decision")
+        )
+        .with_columns(unknown=pl.col("decision") == "deferred", bought=pl.col("decision") == "buy")
         .select(
             "person",
             "person_id",
-            pl.when("pending").then(pl.lit("deferred", DECISION)).otherwise("decision").alias("decision"),
-            pl.when(~pl.col("pending")).then("blocks").otherwise(pl.lit(0, pl.UInt8)).alias("blocks"),
+            "decision",
+            pl.when("bought").then("blocks").otherwise(pl.lit(0, pl.UInt8)).alias("blocks"),
             pl.col("stale") & (pl.col("blocks") > 0),
-            error=pl.when("pending")
+            "unknown",
+            error=pl.when(pl.col("decision") == "suppressed")
+            .then(pl.lit(_SUPPRESSED))
+            .when(pl.col("decision") == "wait")
+            .then(pl.lit(ELSEWHERE))
+            .when("unknown")
             .then(
                 pl.format(
-                    "{} of {} UTC; retry_unknown=True buys again",
-                    pl.lit(UNKNOWN_OUTCOME),
+                    "{} by the request of {} UTC; retry_unknown=True buys again",
+                    pl.when("charged")
+                    .then(pl.lit("charged, but the answer was lost,"))
+                    .otherwise(pl.lit("perhaps charged already")),
                     pl.col("pending_since").dt.to_string("%Y-%m-%d %H:%M:%S"),
                 )
             )
-            .when(pl.col("lacking") & (pl.col("decision") != "buy"))
+            .when(pl.col("lacking") & ~pl.col("bought"))
             .then(
                 pl.format(
                     "{} (asked on {}, remembered)",
@@ -166,7 +185,11 @@ def decide(
 
 
 def limit_people(
-    decisions: pl.DataFrame, *, priority: pl.Series | None, max_people: int | None
+    decisions: pl.DataFrame,
+    *,
+    priority: pl.Series | None,
+    max_people: int | None,
+    reason: str = BEYOND_BUDGET,
 ) -> pl.DataFrame:
     """The decisions in the order of buying, and only so many people bought; the rest is deferred.
 
@@ -174,6 +197,7 @@ def limit_people(
         decisions: from ``decide``.
         priority: one number per decision, the highest is bought first; None for the table's order.
         max_people: how many different people may be bought; None for all.
+        reason: why the others are deferred.
 
     Returns:
         The decisions with a column ``turn``: the place in the order of buying, null for those not bought.
@@ -194,7 +218,7 @@ def limit_people(
     beyond = (pl.col("turn") >= max_people).fill_null(value=False)
     return limited.with_columns(
         decision=pl.when(beyond).then(pl.lit("deferred", DECISION)).otherwise("decision"),
-        error=pl.when(beyond).then(pl.lit(BEYOND_BUDGET)).otherwise("error"),
+        error=pl.when(beyond).then(pl.lit(reason)).otherwise("error"),
         turn=pl.when(~beyond).then("turn"),
     )
 
@@ -246,14 +270,3 @@ def batches(bought: pl.DataFrame) -> Iterator[Batch]:
 def count_requests(bought: pl.DataFrame) -> int:
     """How many requests ``batches`` will make."""
     return int(bought.group_by("blocks").len().select((pl.col("len") / MAX_LEADS).ceil().sum()).item())
-
-
-def shortest_time(requests: int) -> timedelta:
-    """The shortest time in which the vendor's limits let so many requests through.
-
-    Example:
-        >>> shortest_time(60), shortest_time(61), shortest_time(1001)
-        (datetime.timedelta(0), datetime.timedelta(seconds=60), datetime.timedelta(seconds=3600))
-    """
-    waits = [(max(requests - 1, 0) // limit) * window for limit, window in RATE_LIMITS]
-    return max(waits)

@@ -1,32 +1,33 @@
 """Buying: batches go out through the client, and each answer decides what happens next.
 
-Every round writes the answers that have come and the requests about to leave in one transaction, so the
-store always knows more than the vendor has been asked.
+Every turn enters the answers that have come and the requests about to leave together, so the store always
+knows more than the vendor has been asked.
 """
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from threading import Event
 from typing import Final
 
 import polars as pl
 
 from buena_pipeline.backoff import UNTOLD_WAIT
 from buena_pipeline.client import BuenaClient
-from buena_pipeline.errors import StoreError, VendorError
-from buena_pipeline.interrupt import held_back_interrupt
-from buena_pipeline.ledger import Ledger, Request
+from buena_pipeline.errors import StoreError
+from buena_pipeline.interrupt import Stop
+from buena_pipeline.ledger import Ledger, Request, Turn
 from buena_pipeline.normalize import linkedin_slug
-from buena_pipeline.plan import BEYOND_BUDGET, Batch
-from buena_pipeline.result import EnrichmentProgress
+from buena_pipeline.plan import Batch
+from buena_pipeline.result import Bill, EnrichmentProgress
 from buena_pipeline.settings import EnrichmentOptions
+from buena_pipeline.terms import Terms, affordable
 from buena_pipeline.wire import (
+    MAX_LEADS,
     Answer,
     Halt,
     OutOfCredits,
@@ -41,29 +42,25 @@ from buena_pipeline.wire import (
 _UNKNOWN_IN_A_ROW: Final = 3
 """Unreadable answers after which buying stops: each may cost a full batch."""
 
+_LEAST_WAIT: Final = 0.025
+"""Seconds to wait after a 429 that asks for less; doubles with each."""
 
-@dataclass(slots=True)
-class Bill:
-    """What buying came to, and why it stopped if it did."""
+_TICK: Final = 0.1
+"""Seconds after which a wait looks whether it was asked to stop."""
 
-    requests: int = 0
-    credits_used: float = 0.0
-    credits_remaining: float | None = None
-    unknown: int = 0
-    stopped: str | None = None
-    resume_at: datetime | None = None
-    halted: VendorError | None = None
+_INTERRUPTED: Final = "the run was interrupted"
 
 
 class Buyer:
-    """Buys batches within a budget.
+    """Buys batches on the terms of a run.
 
     Args:
         client: what to send through.
         ledger: the books of the run.
-        max_credits: credits that may be spent; None for no limit.
-        max_wait: seconds of rate-limit waits that one request may bear.
-        progress: called after each transaction that settled somebody.
+        terms: what may be spent, and how long to wait.
+        stop: whether the run was asked to stop.
+        price: what a lead has cost lately; None if nobody knows.
+        progress: called after each turn that settled somebody, and before a longer wait.
     """
 
     def __init__(
@@ -71,114 +68,222 @@ class Buyer:
         client: BuenaClient,
         ledger: Ledger,
         *,
-        max_credits: float | None,
-        max_wait: float,
+        terms: Terms,
+        stop: Stop,
+        price: float | None = None,
         progress: Callable[[EnrichmentProgress], None] | None = None,
     ) -> None:
         self.bill = Bill()
         self._client = client
         self._ledger = ledger
-        self._max_credits = max_credits
-        self._max_wait = max_wait
+        self._terms = terms
+        self._stop = stop
         self._progress = progress
+        self._total = 0
+        self._flying: dict[Future[Verdict], Request] = {}
+        self._queue: Iterator[Batch] = iter(())
         self._again: deque[Batch] = deque()
-        self._price = 1.0
+        self._price = price
+        self._probe = 1
+        self._perhaps = 0.0
         self._unknown_in_a_row = 0
-        self._called_off = Event()
+        self._not_before = datetime.min.replace(tzinfo=UTC)
+        self._waited = 0.0
+        self._limited_in_a_row = 0
+        self._limited_at = self._not_before
+        self._resets_at: datetime | None = None
+        self._told: tuple[datetime | None, bool] = (None, False)
 
-    def buy(self, batches: Iterable[Batch], *, people: int) -> Bill:
+    @property
+    def price(self) -> float:
+        """Credits a lead costs: what answers have told, else the vendor's documented example."""
+        return 1.0 if self._price is None else self._price
+
+    @property
+    def knows_price(self) -> bool:
+        """Whether an answer has told what a lead costs."""
+        return self._price is not None
+
+    @property
+    def spent(self) -> float:
+        """Credits of this run, with those that lost answers may have cost."""
+        return self.bill.credits_used + self._perhaps
+
+    def buy(self, batches: Iterable[Batch], *, people: int) -> None:
         """Buys the batches, in their order as far as answers allow.
+
+        What became of them is in the ledger and in ``bill``: every person of the batches has an outcome
+        there, or turned out to be somebody else's to buy (``Ledger.elsewhere``).
 
         Args:
             batches: from ``plan.batches``.
             people: how many people are in them, for progress.
 
-        Returns:
-            What it came to. In the ledger every person of the batches has exactly one outcome.
-
         Raises:
-            StoreError: if an answer cannot be written.
-            KeyboardInterrupt: after Ctrl-C, when the answers on their way are in the store.
+            StoreError: if the store cannot be written; what was paid for is in the journal.
         """
-        queue = iter(batches)
-        flying: dict[Future[Verdict], Request] = {}
-        # what is on its way is paid for: after Ctrl-C it is waited for and kept, but nothing more is sent
-        with held_back_interrupt(self._interrupt):
+        self._queue = iter(batches)
+        self._total += people
+        try:
+            while self._send():
+                for future in self._wait():
+                    self._take(self._flying.pop(future), future.result())
+        except StoreError as error:
+            self._land()
+            raise self._ledger.rescue(error) from None
+        except BaseException:
+            self._land()
             try:
-                while self._send(queue, flying, people):
-                    for future in wait(flying, return_when=FIRST_COMPLETED).done:
-                        self._take(flying.pop(future), future.result())
+                self._ledger.write()
             except StoreError as error:
-                self._land(flying)
                 raise self._ledger.rescue(error) from None
-            except BaseException:
-                self._land(flying)
-                try:
-                    self._ledger.write()
-                except StoreError as error:
-                    raise self._ledger.rescue(error) from None
-                raise
-        for batch in (*self._again, *queue):
+            raise
+        for batch in (*self._again, *self._queue):
             self._ledger.settle(batch.people, "deferred", self.bill.stopped)
-        return self.bill
+        self._again.clear()
 
-    def _send(self, queue: Iterator[Batch], flying: dict[Future[Verdict], Request], people: int) -> bool:
-        """Writes what has come, sends what there are places for; False if nothing is on its way."""
-        opening = list(self._open(queue, list(flying.values())))
-        self._ledger.write(opening)
-        for request in opening:
-            flying[self._submit(request)] = request
-        if self._progress is not None and self._ledger.settled:
-            self._progress(EnrichmentProgress(self._ledger.settled, people, self.bill.credits_used))
-        return bool(flying)
+    def _send(self) -> bool:
+        """Enters what has come, sends what may leave; False if nothing is on its way or waits."""
+        if self._stop.is_set():
+            self._halt(_INTERRUPTED)
+        places = self._client.concurrency - len(self._flying)
+        due = places > 0 and datetime.now(UTC) >= self._not_before
+        batches = self._next(places) if due else []
+        settled = self._ledger.settled
+        if batches or self._ledger.waiting:
+            with self._ledger.turn() as turn:
+                self._open(turn, batches)
+            for request in turn.opened:
+                self._flying[self._submit(request)] = request
+        self._tell(settled=self._ledger.settled > settled)
+        return bool(self._flying or (self._again and not self.bill.stopped))
 
     # --- sending ----------------------------------------------------------------------------------------
 
-    def _open(self, queue: Iterator[Batch], flying: list[Request]) -> Iterator[Request]:
-        """The next requests, as far as there are places and credits."""
-        reserved = sum(request.reserved for request in flying)
-        for _ in range(self._client.concurrency - len(flying)):
-            batch = None if self.bill.stopped else self._again.popleft() if self._again else next(queue, None)
+    def _next(self, places: int) -> list[Batch]:
+        """The next batches, as many as there are places for."""
+        batches: list[Batch] = []
+        while len(batches) < places and not self.bill.stopped:
+            batch = self._again.popleft() if self._again else next(self._queue, None)
             if batch is None:
-                return
-            affordable = self._affordable(reserved)
+                break
+            batches.append(batch)
+        return batches
+
+    def _open(self, turn: Turn, batches: list[Batch]) -> None:
+        """Opens requests for the batches, as far as limits and budgets reach; the others wait."""
+        batches = turn.still_open(batches)
+        slots, slot = turn.slots(len(batches))
+        if slots < len(batches):
+            self._wait_for(slot)
+        waiting = deque(batches)
+        while waiting and len(turn.opened) < slots:
+            batch = waiting.popleft()
+            affordable = self._affordable(turn)
             if affordable < batch.people.height:
-                self._requeue(batch, since=affordable)
+                waiting.appendleft(Batch(batch.blocks, batch.people[affordable:]))
                 if affordable == 0:
-                    # what is on its way may cost less than is reserved for it
-                    if not reserved:
-                        self._stop(BEYOND_BUDGET)
-                    return
-                batch = Batch(batch.blocks, batch.people[:affordable])
-            request = self._ledger.draft(batch, price=self._price)
-            reserved += request.reserved
-            yield request
+                    break
+            turn.open(Batch(batch.blocks, batch.people[:affordable]), price=self.price)
+            if self._price is None and affordable < batch.people.height:
+                break
+        self._again.extendleft(reversed(waiting))
 
-    def _affordable(self, reserved: float) -> int:
-        if self._max_credits is None:
-            return 2**31
-        return max(int((self._max_credits - self.bill.credits_used - reserved) / self._price), 0)
+    def _affordable(self, turn: Turn) -> int:
+        """How many leads the budgets pay for, next to what is on its way."""
+        if not self._terms.limited:
+            return MAX_LEADS
+        flying = [*self._flying.values(), *turn.opened]
+        left, reason = self._terms.credits_left(
+            spent=self.spent + sum(request.reserved for request in flying),
+            today=turn.spent_today() if self._terms.daily_credits is not None else 0.0,
+        )
+        leads = affordable(left, self.price)
+        if leads == 0 and not flying:
+            # what is on its way may cost less than is reserved for it
+            self._halt(reason)
+        if self._price is None:
+            # nobody knows yet what a lead costs: ask with few before the budget is at stake
+            return 0 if flying else min(leads, self._probe)
+        return leads
 
-    def _interrupt(self) -> None:
-        self._called_off.set()
-        self._stop("the run was interrupted")
-
-    def _land(self, flying: dict[Future[Verdict], Request]) -> None:
-        """The run breaks off: what waits stays, what is on its way is paid for, and each answer counts."""
-        self._called_off.set()
-        for future in wait(flying).done:
-            with contextlib.suppress(Exception):  # one that cannot be used must not cost the others
-                self._take(flying.pop(future), future.result())
+    def _wait_for(self, slot: datetime) -> None:
+        """The rate limits have no room before: waited for, as long as the terms allow."""
+        seconds = (slot - datetime.now(UTC)).total_seconds()
+        if self._waited + seconds > self._terms.max_wait:
+            self.bill.resume_at = max(slot, self._resets_at or slot)
+            self._halt("the vendor's rate limit is used up")
+            return
+        self._waited += seconds
+        self._not_before = slot
 
     def _submit(self, request: Request) -> Future[Verdict]:
         self.bill.requests += 1
         leads = request.batch.people.to_dicts()  # at most 50
-        return self._client.submit(
-            leads,
-            EnrichmentOptions.of(request.batch.blocks),
-            max_wait=self._max_wait,
-            called_off=self._called_off,
-        )
+        options = EnrichmentOptions.of(request.batch.blocks)
+        # rate limits are waited for here, where everybody who shares them learns of it
+        return self._client.submit(leads, options, max_wait=0, called_off=self._stop)
+
+    # --- waiting ----------------------------------------------------------------------------------------
+
+    def _wait(self) -> list[Future[Verdict]]:
+        """Waits for an answer, for the next slot or for a request to stop, whichever comes first."""
+        noticed = self._stop.is_set()
+        while True:
+            if self._stop.gave_up:
+                self._abandon()
+                return []
+            held = self._held()
+            pause = min(_TICK, held) or _TICK
+            if self._flying:
+                if done := list(wait(self._flying, pause, FIRST_COMPLETED).done):
+                    return done
+            elif held:
+                time.sleep(pause)
+            else:
+                return []
+            if (held and not self._held()) or (self._stop.is_set() and not noticed):
+                return []
+
+    def _held(self) -> float:
+        """Seconds until the rate limits let the next batch go; 0 if none waits for that."""
+        if self.bill.stopped or not self._again:
+            return 0.0
+        return max((self._not_before - datetime.now(UTC)).total_seconds(), 0.0)
+
+    def _land(self) -> None:
+        """The run breaks off: what waits stays, what is on its way is paid for, and each answer counts."""
+        self._stop.set()
+        while self._flying and not self._stop.gave_up:
+            for future in wait(self._flying, _TICK, FIRST_COMPLETED).done:
+                with contextlib.suppress(Exception):  # one that cannot be used must not cost the others
+                    self._take(self._flying.pop(future), future.result())
+        self._abandon()
+
+    def _abandon(self) -> None:
+        """Nobody waits any longer: what has left is of unknown outcome, what has not is called off."""
+        for future, request in self._flying.items():
+            if future.cancel():
+                self._ledger.close(request, "failed", "called off before it was sent")
+                self._ledger.settle(request.batch.people, "deferred", _INTERRUPTED)
+            else:
+                self._lose(request, "nobody waited for the answer after a second interrupt")
+        self._flying.clear()
+
+    def _tell(self, *, settled: bool) -> None:
+        """Progress, where there is some, and when a wait begins or the end does."""
+        if self._progress is None:
+            return
+        waiting = self._not_before if self._held() else None
+        stopping = self._stop.is_set() and bool(self._flying)
+        news = (waiting, stopping)
+        if settled or (any(news) and news != self._told):
+            self._progress(
+                EnrichmentProgress(
+                    self._ledger.settled, self._total, self.bill.credits_used, waiting, stopping=stopping
+                )
+            )
+        self._told = news
 
     # --- what came back ---------------------------------------------------------------------------------
 
@@ -190,8 +295,11 @@ class Buyer:
         self._unknown_in_a_row = 0
         match verdict:
             case Answer():
-                self._ledger.answer(request, verdict)
-                self._pay(verdict)
+                self._waited, self._limited_in_a_row = 0.0, 0
+                missing = self._ledger.answer(request, verdict)
+                self._pay(request, verdict, missing)
+            case RateLimited():
+                self._hold_back(request, verdict)
             case Refused(message=message):
                 self._ledger.close(request, "refused", message)
                 self._sort_out(request.batch, verdict)
@@ -201,44 +309,67 @@ class Buyer:
             case _:
                 self._end(request, verdict)
 
+    def _hold_back(self, request: Request, verdict: RateLimited) -> None:
+        """429: entered for everybody who shares the limit; the batch waits for its next turn."""
+        now = datetime.now(UTC)
+        if request.row["happened_at"] > self._limited_at:  # a new one, not one more of the same moment
+            self._limited_in_a_row += 1
+            self._limited_at = now
+        # a vendor that says "0" over and over must not be asked in a tight loop
+        least = min(_LEAST_WAIT * 2**self._limited_in_a_row, UNTOLD_WAIT)
+        seconds = UNTOLD_WAIT if verdict.wait is None else max(verdict.wait, least)
+        self._resets_at = verdict.resets_at
+        self._ledger.close(
+            request, "refused", "rate limit", quota=verdict.quota, retry_at=now + timedelta(seconds=seconds)
+        )
+        self._requeue(request.batch)
+
     def _end(self, request: Request, verdict: Verdict) -> None:
         """An answer after which nothing more is sent; the batch waits with the rest."""
         self._requeue(request.batch)
         match verdict:
-            case RateLimited(wait=seconds, resets_at=resets_at):
-                self._ledger.close(request, "refused", "rate limit")
-                untold = UNTOLD_WAIT if seconds is None else seconds
-                self.bill.resume_at = resets_at or datetime.now(UTC) + timedelta(seconds=untold)
-                self._stop("the vendor's rate limit is used up")
             case Halt(error=error):
                 self._ledger.close(request, "refused", type(error).__name__)
                 self.bill.halted = error
-                self._stop("the run was stopped")
+                self._halt("the run was stopped")
             case ServerFault(reason=reason) | Unreachable(reason=reason):
                 self._ledger.close(request, "failed", reason)
-                self._stop(reason)
+                self._halt(reason)
 
     def _give_up_on(self, request: Request, verdict: Unknown) -> None:
         """An outcome nobody knows: not sent again, and three in a row are enough."""
-        people = request.batch.people
-        self._ledger.close(request, "unknown", verdict.reason)
         if verdict.body is not None:
             self._ledger.keep(request, verdict.body)
-        self._ledger.settle(people, "deferred", f"{verdict.reason}; perhaps charged, see the ledger")
-        self.bill.unknown += people.height
+        self._lose(request, verdict.reason)
         self._unknown_in_a_row += 1
         if self._unknown_in_a_row >= _UNKNOWN_IN_A_ROW:
-            self._stop(f"{_UNKNOWN_IN_A_ROW} unusable answers in a row: {verdict.reason}")
+            self._halt(f"{_UNKNOWN_IN_A_ROW} unusable answers in a row: {verdict.reason}")
 
-    def _pay(self, answer: Answer) -> None:
+    def _lose(self, request: Request, reason: str) -> None:
+        people = request.batch.people
+        self._ledger.close(request, "unknown", reason)
+        self._ledger.settle(people, "deferred", f"perhaps charged, see the ledger: {reason}")
+        self.bill.unknown += people.height
+        self._perhaps += request.reserved
+
+    def _pay(self, request: Request, answer: Answer, missing: pl.DataFrame) -> None:
+        """What an answer cost, and what became of people it does not mention."""
         found = sum(item.found for item in answer.items)
-        used = found * self._price if answer.credits_used is None else answer.credits_used
+        used = found * self.price if answer.credits_used is None else answer.credits_used
         self.bill.credits_used += used
         left = [told for told in (self.bill.credits_remaining, answer.credits_remaining) if told is not None]
         # answers overtake each other; the smallest is the one the vendor wrote last
         self.bill.credits_remaining = min(left, default=None)
-        if found:
-            self._price = max(self._price, used / found)
+        if missing.height and used > found * self.price:
+            self._ledger.charged_without_answer(request, missing)
+            self._ledger.settle(missing, "deferred", "charged, but the answer does not mention this lead")
+            self.bill.unknown += missing.height
+        elif missing.height:
+            self._ledger.settle(missing, "failed", "no answer for this lead")
+        elif found:
+            self._price = max(self._price or 0.0, used / found)
+        else:
+            self._probe = min(2 * self._probe, MAX_LEADS)
 
     def _sort_out(self, batch: Batch, refused: Refused) -> None:
         """A refused batch: the leads it names are invalid, the rest goes out again."""
@@ -284,18 +415,18 @@ class Buyer:
     def _shrink(self, batch: Batch, verdict: OutOfCredits) -> None:
         """Out of credits: as many people as the rest pays for; if it pays for nobody, the run is over."""
         height = batch.people.height
-        price = verdict.required / height if verdict.required else self._price
+        price = verdict.required / height if verdict.required else self.price
         affordable = int(min(verdict.remaining / price, height - 1))
         self._requeue(batch, since=affordable)
         if affordable:
             self._requeue(Batch(batch.blocks, batch.people[:affordable]))
         else:
             self.bill.credits_remaining = verdict.remaining
-            self._stop("the vendor's credits are used up")
+            self._halt("the vendor's credits are used up")
 
     def _requeue(self, batch: Batch, *, since: int = 0) -> None:
         if since < batch.people.height:
             self._again.appendleft(Batch(batch.blocks, batch.people[since:]))
 
-    def _stop(self, reason: str) -> None:
-        self.bill.stopped = self.bill.stopped or reason
+    def _halt(self, reason: str) -> None:
+        self.bill.stopped = self.bill.stopped or (_INTERRUPTED if self._stop.is_set() else reason)

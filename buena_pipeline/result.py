@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
 import polars as pl
+
+from buena_pipeline.errors import VendorError
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +22,18 @@ class EnrichmentPlan:
         people: different people in the table.
         cached: people the store can serve.
         failed: people the vendor did not find lately; they are not asked for again yet.
+        suppressed: people on the do-not-enrich list.
         stale: people to be bought again because what is known is too old.
-        deferred: people beyond ``max_credits``, and those of unknown outcome.
+        deferred: people beyond the budgets, and those of unknown outcome.
         unknown: people whom an earlier request asked for whose outcome is unknown; see ``retry_unknown``.
+        elsewhere: people whom another run is buying right now.
         to_buy: people to be bought.
         requests: requests that takes.
-        max_credits: credits it costs at most, at the vendor's documented example of one a lead.
-        shortest_time: the shortest time the vendor's rate limits allow for it.
+        max_credits: credits it costs at most, at the price of the last answers; before the first one, at the
+            vendor's documented example of one a lead.
+        shortest_time: the shortest time the rate limits allow for it.
+        decisions: what would become of each row of the table, in its order: ``person_id``, ``decision``
+            (cached, failed, buy, wait, deferred, suppressed or invalid) and ``reason``.
     """
 
     rows: int
@@ -35,19 +42,22 @@ class EnrichmentPlan:
     people: int
     cached: int
     failed: int
+    suppressed: int
     stale: int
     deferred: int
     unknown: int
+    elsewhere: int
     to_buy: int
     requests: int
-    max_credits: int
+    max_credits: float
     shortest_time: timedelta
+    decisions: pl.DataFrame = field(repr=False, compare=False)
 
     def __str__(self) -> str:
         return (
             f"{self.rows:,} rows, {self.people:,} people: {self.cached:,} from the store, "
             f"{self.failed:,} not found lately, {self.to_buy:,} to buy in {self.requests:,} requests "
-            f"for at most {self.max_credits:,} credits, in {self.shortest_time} or more"
+            f"for at most {_amount(self.max_credits)} credits, in {self.shortest_time} or more"
         )
 
 
@@ -65,6 +75,7 @@ class EnrichmentReport:
         enriched: people bought.
         failed: people the vendor does not know, by this run's answers or remembered.
         failed_remembered: those among them who were not asked for again.
+        suppressed: people on the do-not-enrich list.
         deferred: people not bought this time.
         requests: requests that were sent.
         credits_used: what the vendor says they cost, summed up; estimated where it does not say.
@@ -85,6 +96,7 @@ class EnrichmentReport:
     enriched: int
     failed: int
     failed_remembered: int
+    suppressed: int
     deferred: int
     requests: int
     credits_used: float
@@ -131,8 +143,41 @@ class EnrichmentResult:
 
 @dataclass(frozen=True, slots=True)
 class EnrichmentProgress:
-    """Where a run stands: people settled out of those to be bought, and credits used so far."""
+    """Where a run stands.
+
+    Attributes:
+        done: people settled.
+        total: people to be bought.
+        credits_used: credits used so far.
+        waiting_until: the rate limits let nothing leave before; None if nobody waits for them.
+        stopping: the run was asked to stop, and waits for the answers on their way.
+    """
 
     done: int
     total: int
     credits_used: float
+    waiting_until: datetime | None = None
+    stopping: bool = False
+
+
+@dataclass(slots=True)
+class Bill:
+    """What buying has come to so far, and why it stopped if it did.
+
+    Attributes:
+        requests: requests sent.
+        credits_used: what answers say they cost.
+        credits_remaining: what they say is left.
+        unknown: people of requests whose outcome is unknown.
+        stopped: why nothing more is sent.
+        resume_at: when to go on, if a rate limit stopped it.
+        halted: the vendor's answer that no request survives.
+    """
+
+    requests: int = 0
+    credits_used: float = 0.0
+    credits_remaining: float | None = None
+    unknown: int = 0
+    stopped: str | None = None
+    resume_at: datetime | None = None
+    halted: VendorError | None = None

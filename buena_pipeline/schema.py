@@ -165,9 +165,15 @@ KNOWN: Final = pl.Schema(
         **{f"{block}_failed_at": TIMESTAMP for block in BLOCKS},
         "failed_reason": pl.String(),
         "pending_since": TIMESTAMP,
+        "charged": pl.Boolean(),
+        "in_flight_until": TIMESTAMP,
     }
 )
-"""One row per person of the table, key and person of the store it points to, with what was bought when."""
+"""One row per person of the table, key and person of the store it points to: what was bought when, the
+last request of unknown outcome and whether it was charged, until when one of another run may travel."""
+
+OWN_ID: Final = pl.Schema({"person": pl.UInt32(), "person_id": pl.String(), "suppressed": pl.Boolean()})
+"""The id each person of the table gets if it is new, and whether it is on the do-not-enrich list."""
 
 # --- what goes back to the user --------------------------------------------------------------------------
 

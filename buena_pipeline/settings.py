@@ -1,4 +1,4 @@
-"""What a user can set: the vendor's four flags, and where the key, the API and the store are."""
+"""What a user can set: the vendor's four flags, the request limits, and where key, API and store are."""
 
 from __future__ import annotations
 
@@ -70,6 +70,38 @@ class EnrichmentOptions:
         if unknown := sorted({str(name) for name in names if name not in BLOCKS}):
             raise SettingsError(f"No such block: {', '.join(unknown)}. The vendor has {', '.join(BLOCKS)}.")
         return cls(**{block: block in names for block in BLOCKS})
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """Requests an API key may send in which time, all limits at once; None lifts one.
+
+    Args:
+        minute: requests in any minute.
+        hour: requests in any hour.
+        day: requests in any 24 hours.
+
+    Raises:
+        SettingsError: if a limit is not a whole number from 1 on.
+
+    Example:
+        >>> RateLimits(minute=10, day=None)
+        RateLimits(minute=10, hour=1000, day=None)
+
+    Rests on the vendor's request limits per key.
+    """
+
+    minute: int | None = 60
+    hour: int | None = 1_000
+    day: int | None = 10_000
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            limit = getattr(self, field.name)
+            if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+                raise SettingsError(
+                    f"RateLimits({field.name}=...) takes a whole number from 1 on, or None for no limit."
+                )
 
 
 def resolve_api_key(api_key: str | None) -> str:

@@ -17,6 +17,7 @@ import msgspec
 
 from buena_pipeline.errors import AuthenticationError, PermissionDeniedError, VendorError
 from buena_pipeline.lenient_json import as_number, as_object, as_text, decode, entries, load, members
+from buena_pipeline.pace import Quota
 from buena_pipeline.settings import EnrichmentOptions
 
 _LONGEST_WAIT: Final = 366 * 86_400.0
@@ -65,6 +66,7 @@ class Answer:
     credits_used: float | None = None
     credits_remaining: float | None = None
     rest: str | None = field(default=None, repr=False)
+    quota: Quota | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ class RateLimited:
 
     wait: float | None
     resets_at: datetime | None = None
+    quota: Quota | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +185,7 @@ def interpret(  # noqa: PLR0911 - the vendor's table of answers, one return a ro
     Rests on the responses of ``POST /enrich``.
     """
     if 200 <= status < 300:
-        return _read_answer(status, body)
+        return _read_answer(status, body, read_quota(headers, now=now))
     error = as_object(load(decode(body)))
     details = as_object(error.get("details"))
     match status:
@@ -231,7 +234,24 @@ def permission_denied(error: Mapping[str, Any]) -> PermissionDeniedError:
     )
 
 
-def _read_answer(status: int, body: bytes) -> Answer | Unknown:
+def read_quota(headers: Mapping[str, str], *, now: datetime) -> Quota | None:
+    """What the ``X-RateLimit-*`` headers say of the window they are about; None if they do not say it all.
+
+    Example:
+        >>> headers = {"x-ratelimit-limit": "60", "x-ratelimit-remaining": "12",
+        ...            "x-ratelimit-reset": "1640995245", "x-ratelimit-window": "minute"}
+        >>> read_quota(headers, now=datetime(2022, 1, 1, tzinfo=UTC)).remaining
+        12.0
+    """
+    limit, remaining = (as_number(headers.get(f"x-ratelimit-{name}")) for name in ("limit", "remaining"))
+    resets_at = _moment(headers.get("x-ratelimit-reset"))
+    if limit is None or remaining is None or resets_at is None:
+        return None
+    window = headers.get("x-ratelimit-window", "").strip().lower()
+    return Quota(now, window, float(limit), float(remaining), resets_at)
+
+
+def _read_answer(status: int, body: bytes, quota: Quota | None) -> Answer | Unknown:
     text = decode(body)
     if not text.strip():
         return Unknown(f"the vendor answered {status} with an empty body")
@@ -261,7 +281,8 @@ def _read_answer(status: int, body: bytes) -> Answer | Unknown:
     if load(envelope.pop("success", "null")) is False and not items:
         return Unknown(f"the vendor answered {status} without success", body=text)
     unknown_fields = {**envelope, **{f"data.{name}": raw for name, raw in data.items()}}
-    return Answer(items, used, remaining, rest=json.dumps(unknown_fields) if unknown_fields else None)
+    rest = json.dumps(unknown_fields) if unknown_fields else None
+    return Answer(items, used, remaining, rest, quota)
 
 
 def _read_item(text: str, *, found: bool) -> Item:
@@ -298,7 +319,7 @@ def _read_rate_limit(
         *((moment - now).total_seconds() for moment in moments),
     ]
     wait = next((min(max(seconds, 0.0), _LONGEST_WAIT) for seconds in waits if seconds is not None), None)
-    return RateLimited(wait, max(moments, default=None))
+    return RateLimited(wait, max(moments, default=None), read_quota(headers, now=now))
 
 
 def _http_date(value: str | None) -> datetime | None:

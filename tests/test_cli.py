@@ -392,7 +392,7 @@ def test_an_interrupted_run_goes_on_where_it_was(cli: Callable[..., Ran], vendor
         _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
     assert "waiting for the answers that are under way" in err
-    assert err.splitlines()[-1].startswith("interrupted: what was bought is in the store")
+    assert err.splitlines()[-1].startswith("stopped: what was bought is in the store")
     assert "Traceback" not in err
     assert not Path("out.csv").exists()
     vendor.clear_faults()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import signal
-import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,12 +14,10 @@ from buena_pipeline import EnrichmentReport, EnrichmentStore, Sandbox, errors
 from buena_pipeline.cli.display import amount, console, describe_report, frame_table
 from buena_pipeline.cli.doctor import Check, examine
 from buena_pipeline.cli.exits import EXIT_CODES, exit_code
-from buena_pipeline.cli.interrupt import StoppableClient, stopping
 from buena_pipeline.cli.options import parse_columns, parse_duration, parse_priority
 from buena_pipeline.cli.progress import PlainProgress, show_progress
 from buena_pipeline.errors import BuenaError, ColumnError, InputError
 from buena_pipeline.result import EnrichmentProgress
-from buena_pipeline.settings import EnrichmentOptions
 
 
 def printed(thing: object, *, width: int = 100) -> str:
@@ -208,38 +203,6 @@ def test_width_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert console().width == 70
 
 
-# --- interruption ----------------------------------------------------------------------------------------
-
-
-def test_the_first_signal_stops_buying(capfd: pytest.CaptureFixture[str]) -> None:
-    """The block goes on to its end, then says that it was stopped; handlers are put back."""
-    stop, before = threading.Event(), signal.getsignal(signal.SIGINT)
-    went_on = []
-
-    def interrupted() -> None:
-        with stopping(stop):
-            os.kill(os.getpid(), signal.SIGINT)
-            went_on.append(stop.wait(5))
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert went_on == [True]
-    assert signal.getsignal(signal.SIGINT) is before
-    assert "waiting for the answers that are under way" in capfd.readouterr().err
-    with stopping(threading.Event()):
-        pass
-
-
-def test_a_stopped_client_sends_nothing(sandbox: Sandbox) -> None:
-    """After the stop every request is refused here; before it, it goes out."""
-    lead, options = {"email": "ada@acme.example"}, EnrichmentOptions()
-    with StoppableClient(sandbox.api_key, sandbox.url) as client:
-        client.submit([lead], options).result()
-        client.stop.set()
-        assert client.submit([lead], options).result().reason == "interrupted"  # type: ignore[union-attr]
-    assert sandbox.requests == 1
-
-
 # --- doctor ----------------------------------------------------------------------------------------------
 
 
@@ -259,7 +222,7 @@ def test_doctor_finds_all_well(
     assert {check.level for check in checks.values()} == {"ok"}
     assert checks["key"].finding == "set, of the form bna_ + 64 hex digits"
     assert "leads:enrich" in checks["permissions"].finding
-    assert "schema version 1, 0 people" in checks["store"].finding
+    assert "schema version 2, 0 people" in checks["store"].finding
     assert sandbox.api_key[4:] not in str(checks)
     assert sandbox.requests == 0
 

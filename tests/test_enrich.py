@@ -491,7 +491,7 @@ def test_a_lost_answer_is_unknown_and_not_bought_again_in_the_run(
         assert charged_once(sandbox)
         assert sandbox.requests == 2
         assert result.frame["buena_status"].to_list() == ["deferred"] * 50 + ["enriched"] * 20
-        assert result.frame["buena_error"][0].endswith("perhaps charged, see the ledger")
+        assert result.frame["buena_error"][0].startswith("perhaps charged, see the ledger: ")
         assert result.report.unknown == 50
         plan = plan_frame(addresses(70), store=store)
         assert (plan.cached, plan.deferred, plan.unknown, plan.to_buy) == (20, 50, 50, 0)
@@ -521,17 +521,38 @@ def test_an_answer_that_cannot_be_read_is_kept(everybody: Sandbox, store: Enrich
     assert store.sql("select body from response where person_id is null")["body"].item().startswith("{")
 
 
-def test_people_in_neither_list_are_failed_until_the_next_run(
+def test_people_in_neither_list_who_were_charged_are_not_bought_again(
     everybody: Sandbox, store: EnrichmentStore
 ) -> None:
-    """``no answer`` is not a "not found": the next run asks again."""
+    """More was charged than was answered: they are deferred, in the next run too, until somebody insists."""
     with everybody as sandbox, BuenaClient(sandbox.api_key, sandbox.url) as client:
         sandbox.inject(Fault("drop", lead="person1@acme1.example"))
-        first = enrich_frame(addresses(3), client=client, store=store)
-        assert first["buena_status"].to_list() == ["enriched", "failed", "enriched"]
-        assert first["buena_error"][1] == "no answer for this lead"
+        first = Enricher(client, store).run(addresses(3))
+        assert first.frame["buena_status"].to_list() == ["enriched", "deferred", "enriched"]
+        assert first.frame["buena_error"][1] == "charged, but the answer does not mention this lead"
+        assert (first.report.credits_used, first.report.unknown) == (3, 1)
         second = enrich_frame(addresses(3), client=client, store=store)
-    assert second["buena_status"].to_list() == ["cached", "enriched", "cached"]
+        assert second["buena_status"].to_list() == ["cached", "deferred", "cached"]
+        assert second["buena_error"][1].startswith("charged, but the answer was lost")
+        assert (sandbox.credits_used, charged_once(sandbox)) == (3, True)
+        third = enrich_frame(addresses(3), client=client, store=store, retry_unknown=True)
+    assert third["buena_status"].to_list() == ["cached", "enriched", "cached"]
+
+
+def test_people_in_neither_list_who_cost_nothing_are_failed_until_the_next_run(
+    store: EnrichmentStore,
+) -> None:
+    """``no answer`` is not a "not found": the next run asks again."""
+
+    def answer(number: int, leads: list[dict]) -> httpx.Response:
+        return found(leads[:-1] if number == 1 else leads, title="CTO")
+
+    with BuenaClient("key", "http://vendor.example", answering(answer)) as client:
+        first = enrich_frame(addresses(3), client=client, store=store)
+        second = enrich_frame(addresses(3), client=client, store=store)
+    assert first["buena_error"].to_list() == [None, None, "no answer for this lead"]
+    assert first["buena_status"].to_list() == ["enriched", "enriched", "failed"]
+    assert second["buena_status"].to_list() == ["cached", "cached", "enriched"]
 
 
 def test_an_item_nobody_asked_for_is_kept_and_given_to_nobody(
@@ -589,7 +610,7 @@ def test_without_a_key_nothing_is_bought_but_what_is_known_is_served(
     assert enrich_frame(addresses(2), store=store)["buena_person_id"].null_count() == 0
     with pytest.raises(SettingsError, match="BUENA_API_KEY"):
         enrich_frame(addresses(3), store=store)
-    assert store.runs().height == 1
+    assert store.runs()["state"].to_list() == ["finished", "finished"]
 
 
 # --- one lead, and the rest ------------------------------------------------------------------------------
@@ -640,7 +661,8 @@ with BuenaClient(sys.argv[1], sys.argv[2], concurrency=2) as client:
             process.stdout.readline()
             process.send_signal(signal.SIGINT)
             _, complaint = process.communicate(timeout=30)
-        assert "KeyboardInterrupt" in complaint
+        assert "Interrupted" in complaint
+        assert "deferred: the run was interrupted" in complaint
         store = EnrichmentStore(path)
         paid = sandbox.credits_used
         assert store.stats().people == paid
@@ -651,8 +673,8 @@ with BuenaClient(sys.argv[1], sys.argv[2], concurrency=2) as client:
         assert (sandbox.credits_used, charged_once(sandbox)) == (400, True)
 
 
-def test_answers_that_the_store_cannot_take_are_kept_beside_it(everybody: Sandbox, tmp_path: Path) -> None:
-    """Somebody holds the file while answers come: the error says where they are, and nobody pays twice."""
+def test_answers_that_the_store_cannot_take_go_to_the_journal(everybody: Sandbox, tmp_path: Path) -> None:
+    """A shell holds the file while answers come: the error says so, and the next run takes them in once."""
     store = EnrichmentStore(tmp_path / "buena.duckdb", lock_timeout=0.2)
     holders: list[subprocess.Popen[str]] = []
 
@@ -669,16 +691,19 @@ def test_answers_that_the_store_cannot_take_are_kept_beside_it(everybody: Sandbo
             assert holders[0].stdout.readline() == "held\n"
 
     with everybody as sandbox, BuenaClient(sandbox.api_key, sandbox.url, concurrency=2) as client:
-        with pytest.raises(StoreLockedError, match=r"are kept in .*\.unsaved-.*\.json") as caught:
+        with pytest.raises(StoreLockedError, match=r"are safe in .*\.journal; the next run") as caught:
             enrich_frame(addresses(400), client=client, store=store, progress=hold)
+        assert "held by process" in str(caught.value)
         holders[0].communicate("\n")
-        (kept,) = tmp_path.glob("*.unsaved-*.json")
-        assert str(kept) in str(caught.value)
-        assert kept.stat().st_mode & 0o777 == 0o600
-        rows = json.loads(kept.read_text(encoding="utf-8"))
-        assert store.stats().people + len(rows["answer"]) == sandbox.credits_used
-        enrich_frame(addresses(400), client=client, store=store)
-        assert charged_once(sandbox)
+        entries = list(Path(f"{store.path}.journal").glob("*.json"))
+        assert {entry.stat().st_mode & 0o777 for entry in entries} == {0o600}
+        kept = sum(entry.read_text(encoding="utf-8").count('"found":true') for entry in entries)
+        assert 0 < kept < sandbox.credits_used == kept + store.stats().people
+        enriched = enrich_frame(addresses(400), client=client, store=store)
+        assert set(enriched["buena_status"]) == {"cached", "enriched"}
+        assert (sandbox.credits_used, charged_once(sandbox)) == (400, True)
+    assert not list(Path(f"{store.path}.journal").iterdir())
+    assert store.sql("select count(*) from answer").item() == 400
 
 
 def test_a_display_that_breaks_costs_no_answer(everybody: Sandbox, store: EnrichmentStore) -> None:
@@ -849,7 +874,7 @@ def test_nothing_is_sent_after_an_interrupt(everybody: Sandbox, store: Enrichmen
         with pytest.raises(KeyboardInterrupt):
             enrich_frame(addresses(3), client=client, store=store)
         assert sandbox.credits_used == 0
-    assert store.ledger()["state"].to_list() == ["failed"]
+    assert store.ledger()["state"].to_list() == ["refused"]
 
 
 def test_a_killed_run_pays_nobody_twice(tmp_path: Path) -> None:

@@ -5,20 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from buena_pipeline.plan import (
+    DECISION,
     batches,
     count_requests,
     decide,
     limit_people,
     purchases,
     resolve_people,
-    shortest_time,
 )
-from buena_pipeline.schema import BLOCKS, KNOWN, LEAD_FIELDS, PEOPLE, PERSON_KEYS
+from buena_pipeline.schema import BLOCKS, KNOWN, LEAD_FIELDS, OWN_ID, PEOPLE, PERSON_KEYS
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -32,11 +31,9 @@ def known(*rows: dict[str, object]) -> pl.DataFrame:
 
 def resolved(**facts: object) -> pl.DataFrame:
     """One person of the store, bought as told."""
-    columns = [name for name in KNOWN if name.endswith(("_at", "_reason", "_since"))]
-    row = {"person": 0, "person_id": "p", **dict.fromkeys(columns), **facts}
-    return pl.DataFrame(
-        [row], schema={"person": pl.UInt32, "person_id": pl.String, **{name: KNOWN[name] for name in columns}}
-    )
+    columns = {name: KNOWN[name] for name in KNOWN.names()[KNOWN.names().index("found_at") :]}
+    row = {"person": 0, "person_id": "p", "suppressed": False, **dict.fromkeys(columns), **facts}
+    return pl.DataFrame([row], schema={**OWN_ID, **columns})
 
 
 def decision(wanted: tuple[str, ...], **facts: object) -> tuple[str, tuple[str, ...], bool, str | None]:
@@ -178,7 +175,7 @@ def decisions_of(masks: list[int], ids: list[str] | None = None) -> pl.DataFrame
         schema={
             "person": pl.UInt32,
             "person_id": pl.String,
-            "decision": pl.Enum(["cached", "failed", "buy", "deferred"]),
+            "decision": DECISION,
             "blocks": pl.UInt8,
             "stale": pl.Boolean,
             "error": pl.String,
@@ -227,12 +224,3 @@ def test_the_budget_buys_the_best_first_and_defers_the_rest() -> None:
     assert decided["decision"].to_list() == ["deferred", "buy", "cached", "deferred", "buy"]
     assert decided["error"].to_list()[0] == "the budget max_credits reaches no further"
     assert purchases(decided, people_of(5))["person_id"].to_list() == ["p1", "p4"]
-
-
-@pytest.mark.parametrize(
-    ("requests", "seconds"),
-    [(0, 0), (1, 0), (60, 0), (61, 60), (600, 540), (1000, 960), (1001, 3600), (10_001, 86_400)],
-)
-def test_the_shortest_time_under_the_documented_limits(requests: int, seconds: int) -> None:
-    """The tightest of the three windows decides."""
-    assert shortest_time(requests) == timedelta(seconds=seconds)

@@ -14,6 +14,7 @@ from buena_pipeline.schema import BLOCKS
 from buena_pipeline.settings import (
     PRODUCTION_URL,
     EnrichmentOptions,
+    RateLimits,
     resolve_api_key,
     resolve_base_url,
     resolve_store_path,
@@ -188,3 +189,20 @@ def test_store_path_from_argument_then_environment_then_default(
 def test_store_path_knows_the_home_directory() -> None:
     """A leading ~ is the user's home, also where no shell has replaced it."""
     assert resolve_store_path("~/buena.duckdb") == Path.home() / "buena.duckdb"
+
+
+# --- the request limits ----------------------------------------------------------------------------------
+
+
+def test_limits_default_to_the_vendors() -> None:
+    """What every key may do, as the contract has it; None lifts one."""
+    assert RateLimits() == RateLimits(minute=60, hour=1_000, day=10_000)
+    assert RateLimits(day=None).day is None
+
+
+@pytest.mark.parametrize("name", ["minute", "hour", "day"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "60", float("inf")])
+def test_limits_are_whole_numbers_from_one_on(name: str, value: Any) -> None:
+    """A limit of nothing would wait for ever; the message names the limit and how to lift it."""
+    with pytest.raises(SettingsError, match=rf"^RateLimits\({name}=\.\.\.\) takes a whole number .* or None"):
+        RateLimits(**{name: value})

@@ -13,8 +13,11 @@ from typer.core import TyperGroup
 from buena_pipeline import __version__
 from buena_pipeline.cli.enriching import demo, enrich, plan, score
 from buena_pipeline.cli.exits import EXIT_CODES, INTERRUPTED, exit_code
+from buena_pipeline.cli.runs import end_early
+from buena_pipeline.cli.ledger import ledger
 from buena_pipeline.cli.tools import doctor, sandbox, sql
 from buena_pipeline.errors import BuenaError, ColumnError
+from buena_pipeline.interrupt import Interrupted, Terminated
 
 _EXAMPLES: Final[dict[Callable[..., None], str]] = {
     enrich: "buena-pipeline enrich leads.csv -o enriched.parquet --max-credits 500 --score",
@@ -22,6 +25,7 @@ _EXAMPLES: Final[dict[Callable[..., None], str]] = {
     score: "buena-pipeline score enriched.parquet -o scored.csv --model model.toml",
     demo: "buena-pipeline demo && buena-pipeline sql 'from coverage' --store demo.duckdb",
     sql: "buena-pipeline sql 'from credits_by_day' --format csv",
+    ledger: "buena-pipeline ledger --store buena.duckdb",
     sandbox: "buena-pipeline sandbox --no-limits --latency 0.2",
     doctor: "buena-pipeline doctor --store buena.duckdb",
 }
@@ -41,10 +45,10 @@ class _Commands(TyperGroup):
             hint = " On the command line: --column FIELD=NAME." if here else ""
             sys.stderr.write(f"error: {error}{hint}\n")
             raise typer.Exit(exit_code(error)) from None
+        except (Interrupted, Terminated) as stop:
+            end_early(stop)
         except KeyboardInterrupt:
-            sys.stderr.write(
-                "interrupted: what was bought is in the store; the same command goes on from there\n"
-            )
+            sys.stderr.write("interrupted\n")
             raise typer.Exit(INTERRUPTED) from None
 
 

@@ -98,9 +98,11 @@ def describe_plan(plan: EnrichmentPlan) -> list[tuple[str, str]]:
         ("from the store", f"{plan.cached:,}"),
         ("not found lately", f"{plan.failed:,}"),
         ("to buy", f"{plan.to_buy:,}{f' ({plan.stale:,} because it is too old)' if plan.stale else ''}"),
-        *([("over the budget", f"{plan.deferred:,}")] if plan.deferred else []),
+        *([("on their way", f"{plan.elsewhere:,}, bought by another run")] if plan.elsewhere else []),
+        *([("suppressed", f"{plan.suppressed:,}")] if plan.suppressed else []),
+        *([("deferred", _deferred(plan))] if plan.deferred else []),
         ("requests", f"{plan.requests:,}"),
-        ("credits", f"{plan.max_credits:,} at most, at one a person"),
+        ("credits", f"{amount(plan.max_credits)} at most"),
         ("time", f"{plan.shortest_time} or more, by the vendor's rate limits"),
     ]
 
@@ -119,6 +121,7 @@ def describe_report(report: EnrichmentReport) -> list[tuple[str, str]]:
         ("from the store", f"{report.cached:,}"),
         ("bought", f"{report.enriched:,}"),
         ("not found", f"{report.failed:,}{remembered}"),
+        *([("suppressed", f"{report.suppressed:,}")] if report.suppressed else []),
         ("deferred", f"{report.deferred:,}{f': {report.deferred_reason}' if report.deferred_reason else ''}"),
         ("requests", f"{report.requests:,}"),
         ("credits", f"{amount(report.credits_used)} used, {report.credits_avoided:,} avoided{remaining}"),
@@ -128,6 +131,14 @@ def describe_report(report: EnrichmentReport) -> list[tuple[str, str]]:
     if report.resume_at is not None:
         lines.append(("run again after", f"{report.resume_at:%Y-%m-%d %H:%M:%S} UTC"))
     return lines
+
+
+def _deferred(plan: EnrichmentPlan) -> str:
+    beyond = plan.deferred - plan.unknown
+    notes = [f"{beyond:,} over the budget"] * bool(beyond) + [
+        f"{plan.unknown:,} perhaps charged already"
+    ] * bool(plan.unknown)
+    return ", ".join(notes)
 
 
 def _rows_note(duplicates: int, invalid: int) -> str:

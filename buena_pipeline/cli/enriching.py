@@ -12,7 +12,6 @@ import typer
 from buena_pipeline.cli import options
 from buena_pipeline.cli.display import console, describe_plan, describe_report, facts, frame_table
 from buena_pipeline.cli.files import check_output, read_table, write_table
-from buena_pipeline.cli.interrupt import StoppableClient, stopping
 from buena_pipeline.cli.plain import with_lists
 from buena_pipeline.cli.progress import show_progress
 from buena_pipeline.cli.runs import (
@@ -24,6 +23,7 @@ from buena_pipeline.cli.runs import (
     make_scorer,
     sandbox_client,
 )
+from buena_pipeline.client import BuenaClient
 from buena_pipeline.enrich import Enricher
 from buena_pipeline.errors import FileFormatError
 from buena_pipeline.score import score_frame
@@ -41,6 +41,7 @@ def enrich(
     retry_failed_after: options.RetryFailedAfter = options.RETRY_FAILED_AFTER,
     retry_unknown: options.RetryUnknown = False,
     max_credits: options.MaxCredits = None,
+    daily_credits: options.DailyCredits = None,
     priority: options.Priority = None,
     max_wait: Annotated[
         str, typer.Option(metavar="TIME", help="Wait so long for rate limits.")
@@ -62,7 +63,7 @@ def enrich(
     messages = console(stderr=True)
     with ExitStack() as stack:
         # without a key nothing can be bought, but all that the store knows can be served
-        client = StoppableClient(concurrency=concurrency) if os.environ.get("BUENA_API_KEY") else None
+        client = BuenaClient(concurrency=concurrency) if os.environ.get("BUENA_API_KEY") else None
         stack.enter_context(client or nullcontext())
         enricher = make_enricher(
             table,
@@ -74,13 +75,13 @@ def enrich(
             retry_failed_after=retry_failed_after,
             retry_unknown=retry_unknown,
             max_credits=max_credits,
+            daily_credits=daily_credits,
             priority=priority,
             prefix=prefix,
             max_wait=max_wait,
             progress=stack.enter_context(show_progress(messages, quiet=quiet)),
         )
-        with stopping(client.stop) if client else nullcontext():
-            result = enricher.run(table)
+        result = enricher.run(table)
     try:
         write_table(scored(result.frame) if scored else result.frame, output)
     except FileFormatError as error:
@@ -104,6 +105,7 @@ def plan(
     retry_failed_after: options.RetryFailedAfter = options.RETRY_FAILED_AFTER,
     retry_unknown: options.RetryUnknown = False,
     max_credits: options.MaxCredits = None,
+    daily_credits: options.DailyCredits = None,
     priority: options.Priority = None,
     prefix: options.Prefix = options.PREFIX,
     lock_timeout: options.LockTimeout = options.LOCK_TIMEOUT,
@@ -122,6 +124,7 @@ def plan(
         retry_failed_after=retry_failed_after,
         retry_unknown=retry_unknown,
         max_credits=max_credits,
+        daily_credits=daily_credits,
         priority=priority,
         prefix=prefix,
     )
@@ -168,7 +171,7 @@ def demo(
     table = read_table(path)
     out, messages = console(), console(stderr=True)
     with ExitStack() as stack:
-        client = StoppableClient() if live else sandbox_client(stack, table.height)
+        client = BuenaClient() if live else sandbox_client(stack, table.height)
         stack.enter_context(client)
         if not live:
             unused = (
@@ -178,8 +181,7 @@ def demo(
         progress = stack.enter_context(show_progress(messages))
         place = store if live else store or Path("demo.duckdb")
         enricher = Enricher(client, place, progress=progress)
-        with stopping(client.stop):
-            result = enricher.run(table)
+        result = enricher.run(table)
     out.print(frame_table(best_people(score_frame(result.frame)), width=out.width))
     out.print()
     out.print(facts([*describe_report(result.report), ("store", str(enricher.store.path))]))

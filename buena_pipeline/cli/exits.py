@@ -13,6 +13,7 @@ VENDOR: Final = 3
 STORE: Final = 4
 PARTIAL: Final = 5
 INTERRUPTED: Final = 130
+TERMINATED: Final = 143
 
 EXIT_CODES: Final = {
     DONE: "done",
@@ -22,6 +23,7 @@ EXIT_CODES: Final = {
     STORE: "the store cannot be used",
     PARTIAL: "done, but some people were deferred: run again",
     INTERRUPTED: "interrupted; what was bought is in the store",
+    TERMINATED: "the same, by SIGTERM",
 }
 """What each exit code means, in the words of ``--help``."""
 

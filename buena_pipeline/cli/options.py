@@ -47,6 +47,10 @@ RetryUnknown = Annotated[
 MaxCredits = Annotated[
     float | None, typer.Option(metavar="N", min=0, help="Spend at most this.", show_default="no limit")
 ]
+DailyCredits = Annotated[
+    float | None,
+    typer.Option(metavar="N", min=0, help="Spend at most this a day, all runs.", show_default="no limit"),
+]
 Priority = Annotated[
     str | None, typer.Option(metavar="NAME", help="Buy the highest in this column first.", show_default=False)
 ]

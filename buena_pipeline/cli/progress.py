@@ -47,12 +47,25 @@ def show_progress(
         yield None
     elif console.is_terminal and not console.is_dumb_terminal:
         with _bar(console) as bar:
-            task = bar.add_task("", total=None, credits="0")
+            task = bar.add_task("", total=None, credits="0", note="")
             yield lambda state: bar.update(
-                task, completed=state.done, total=state.total, credits=amount(state.credits_used)
+                task,
+                completed=state.done,
+                total=state.total,
+                credits=amount(state.credits_used),
+                note=_note(state),
             )
     else:
         yield PlainProgress(console)
+
+
+def _note(state: EnrichmentProgress) -> str:
+    """What a run waits for, if it waits."""
+    if state.stopping:
+        return "stopping: waiting for the answers that are under way (press again to give up on them)"
+    if state.waiting_until is not None:
+        return f"waiting for the rate limit until {state.waiting_until:%H:%M:%S} UTC"
+    return ""
 
 
 def _bar(console: Console) -> Progress:
@@ -63,6 +76,7 @@ def _bar(console: Console) -> Progress:
         TimeElapsedColumn(),
         TextColumn("· left"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
         console=console,
         transient=True,
     )
@@ -84,6 +98,8 @@ class PlainProgress:
 
     def __call__(self, state: EnrichmentProgress) -> None:
         """Takes note of where the run is."""
+        if note := _note(state):
+            self._console.print(note, highlight=False, soft_wrap=True)
         now, total = self._clock(), max(state.total, 1)
         step = state.done * _STEPS // total
         if step == self._step and now - self._told < _SECONDS:

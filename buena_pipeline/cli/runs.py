@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import polars as pl
 import typer
 
 import buena_pipeline
-from buena_pipeline.cli.exits import PARTIAL
-from buena_pipeline.cli.interrupt import StoppableClient
+from buena_pipeline.cli.display import console, describe_report, facts
+from buena_pipeline.cli.exits import INTERRUPTED, PARTIAL, TERMINATED
 from buena_pipeline.cli.options import MAX_WAIT, parse_columns, parse_duration, parse_priority
 from buena_pipeline.client import BuenaClient
 from buena_pipeline.enrich import Enricher
 from buena_pipeline.errors import FileFormatError
+from buena_pipeline.interrupt import Interrupted, Terminated
 from buena_pipeline.result import EnrichmentReport
 from buena_pipeline.schema import ENRICHED
 from buena_pipeline.score import ScoringModel, score_frame
@@ -38,6 +41,7 @@ def make_enricher(
     retry_failed_after: str,
     retry_unknown: bool = False,
     max_credits: float | None,
+    daily_credits: float | None = None,
     priority: str | None,
     prefix: str,
     client: BuenaClient | None = None,
@@ -55,6 +59,7 @@ def make_enricher(
         retry_failed_after=parse_duration(retry_failed_after, option="--retry-failed-after"),
         retry_unknown=retry_unknown,
         max_credits=max_credits,
+        daily_credits=daily_credits,
         priority=parse_priority(table, priority),
         max_wait=_FOR_EVER if wait is None else wait,
         prefix=prefix,
@@ -88,12 +93,27 @@ def end_run(report: EnrichmentReport) -> None:
     raise typer.Exit(PARTIAL)
 
 
-def sandbox_client(stack: ExitStack, rows: int) -> StoppableClient:
+def end_early(stop: Interrupted | Terminated) -> NoReturn:
+    """Says how far an interrupted run came, and ends the process with the exit code of its signal.
+
+    Not by way of ``sys.exit``: that would wait for requests whose answers nobody waits for any more.
+    """
+    messages = console(stderr=True)
+    messages.print(facts(describe_report(stop.report)))
+    messages.print(
+        "stopped: what was bought is in the store; the same command goes on from there", soft_wrap=True
+    )
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
+
+
+def sandbox_client(stack: ExitStack, rows: int) -> BuenaClient:
     """A client of a sandbox that runs as long as the stack, without limits and with credits enough."""
     from buena_pipeline.sandbox import Sandbox
 
     vendor = stack.enter_context(Sandbox(limits=None, credits=max(100_000, rows)))
-    return StoppableClient(vendor.api_key, vendor.url)
+    return BuenaClient(vendor.api_key, vendor.url, limits=None)
 
 
 def example_leads() -> Path:

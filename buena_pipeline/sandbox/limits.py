@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from buena_pipeline.errors import SettingsError
+from buena_pipeline import settings
 
 
 @dataclass(frozen=True, slots=True)
-class RateLimits:
+class RateLimits(settings.RateLimits):
     """What an API key may do in which time; None lifts a limit.
 
     Args:
@@ -29,18 +29,7 @@ class RateLimits:
     Rests on the vendor's request limits per key.
     """
 
-    minute: int | None = 60
-    hour: int | None = 1_000
-    day: int | None = 10_000
     enrichments_per_hour: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in self.__slots__:
-            limit = getattr(self, name)
-            if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-                raise SettingsError(
-                    f"RateLimits({name}=...) takes a whole number from 1 on, or None for no limit."
-                )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The store: one DuckDB file that remembers every answer, every key and every credit."""
 
 from buena_pipeline.store.enrichment_store import EnrichmentStore, StoreStats
+from buena_pipeline.store.transaction import Transaction
 
-__all__ = ["EnrichmentStore", "StoreStats"]
+__all__ = ["EnrichmentStore", "StoreStats", "Transaction"]

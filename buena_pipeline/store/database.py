@@ -61,17 +61,24 @@ class Database:
         self._checked = False
 
     @contextmanager
-    def connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    def connect(
+        self, *, read_only: bool = False, lock_timeout: float | None = None
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection for one piece of work; closed, and the file let go of, when the block ends.
+
+        Args:
+            read_only: for reading only.
+            lock_timeout: seconds to wait for others; default that of the database.
 
         Raises:
             StoreLockedError: if others hold the file for longer than ``lock_timeout``.
             NotAStoreError: if the file is something else, or missing and ``read_only``.
             StoreVersionError: if a newer release wrote it.
         """
-        with self._turn, self._queue():
-            self._ensure_schema()
-            connection = self._open(read_only=read_only or self.read_only)
+        patience = self.lock_timeout if lock_timeout is None else lock_timeout
+        with self._turn, self._queue(patience):
+            self._ensure_schema(patience)
+            connection = self._open(read_only=read_only or self.read_only, lock_timeout=patience)
             try:
                 yield connection
             finally:
@@ -79,25 +86,49 @@ class Database:
                 self._protect_log()
 
     @contextmanager
-    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection in a transaction: committed when the block ends, rolled back when it raises."""
+    def transaction(self, *, lock_timeout: float | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection in a transaction: committed when the block ends, rolled back when it raises.
+
+        Raises:
+            StoreError: as ``connect`` does; also if the disk is full or the file damaged.
+        """
         if self.read_only:
             raise StoreError(
                 f"The store {self.path} was opened read-only; open it without read_only to write."
             )
-        with self.connect() as connection:
-            connection.begin()
+        with self.connect(lock_timeout=lock_timeout) as connection:
             try:
+                connection.begin()
                 yield connection
-            except BaseException:
-                connection.rollback()
+                connection.commit()
+            except BaseException as error:
+                with contextlib.suppress(duckdb.Error):  # a commit that failed has rolled back
+                    connection.rollback()
+                if isinstance(error, duckdb.Error) and not isinstance(error, duckdb.ProgrammingError):
+                    raise self._refused(error) from None
                 raise
-            connection.commit()
+
+    def _refused(self, error: duckdb.Error) -> StoreError:
+        """What could not be written; not the error's own text, which may quote a lead."""
+        full = "No space left" in str(error) or "File too large" in str(error)
+        why = "the disk is full" if full else f"the file cannot be written ({type(error).__name__})"
+        return StoreError(
+            f"The store {self.path} did not take what happened: {why}. Nothing of it was written; "
+            "make room or mend the disk, then run again.",
+            path=str(self.path),
+        )
 
     def checkpoint(self) -> None:
-        """Moves what the write-ahead log holds into the file."""
+        """Moves what the write-ahead log holds into the file.
+
+        Raises:
+            StoreError: if it cannot be done now; the log is as good.
+        """
         with self.connect() as connection:
-            connection.execute("checkpoint")
+            try:
+                connection.execute("checkpoint")
+            except duckdb.Error as error:
+                raise self._refused(error) from None
 
     def _protect_log(self) -> None:
         """The write-ahead log holds personal data, and DuckDB creates it readable by everybody."""
@@ -105,7 +136,7 @@ class Database:
             Path(f"{self.path}.wal").chmod(0o600)
 
     @contextmanager
-    def _queue(self) -> Iterator[None]:
+    def _queue(self, lock_timeout: float) -> Iterator[None]:
         """Our turn among the processes that know the sidecar file."""
         if self.read_only and not self.path.exists():
             raise NotAStoreError(f"There is no store at {self.path}: is the path right?", path=str(self.path))
@@ -115,11 +146,11 @@ class Database:
                 path=str(self.path),
             )
         try:
-            self._sidecar.acquire(timeout=self.lock_timeout)
+            self._sidecar.acquire(timeout=lock_timeout)
         except filelock.Timeout:
             raise StoreLockedError(
                 f"The store {self.path} is in use by another process of this library, which did not let go "
-                f"within {self.lock_timeout:g} s. Try again when it is done.",
+                f"within {lock_timeout:g} s. Try again when it is done.",
                 path=str(self.path),
             ) from None
         except OSError as error:
@@ -133,7 +164,7 @@ class Database:
         finally:
             self._sidecar.release()
 
-    def _open(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    def _open(self, *, read_only: bool, lock_timeout: float) -> duckdb.DuckDBPyConnection:
         def opened() -> duckdb.DuckDBPyConnection:
             connection = duckdb.connect(str(self.path), read_only=read_only, config=_CONFIG)
             connection.execute("set TimeZone = 'UTC'")
@@ -148,7 +179,7 @@ class Database:
             for attempt in stamina.retry_context(
                 on=_is_locked,
                 attempts=None,
-                timeout=self.lock_timeout,
+                timeout=lock_timeout,
                 wait_initial=0.02,
                 wait_max=0.5,
                 wait_jitter=0.1,
@@ -156,16 +187,16 @@ class Database:
                 with attempt:
                     return opened()
         except duckdb.Error as error:
-            raise self._explain(error) from None
+            raise self._explain(error, lock_timeout) from None
         raise AssertionError  # pragma: no cover - retry_context returns or raises
 
-    def _explain(self, error: duckdb.Error) -> StoreError:
+    def _explain(self, error: duckdb.Error, lock_timeout: float) -> StoreError:
         text, path = str(error), str(self.path)
         if _is_locked(error):
             holder = re.search(r"\(PID (\d+)\)", text)
             who = f"process {holder.group(1)}" if holder else "another process"
             return StoreLockedError(
-                f"The store {path} is held by {who}, which did not let go within {self.lock_timeout:g} s. "
+                f"The store {path} is held by {who}, which did not let go within {lock_timeout:g} s. "
                 "Close the DuckDB shell or program that has it open, then try again.",
                 path=path,
             )
@@ -183,27 +214,32 @@ class Database:
             )
         return StoreError(f"The store {path} cannot be opened: {text.splitlines()[0]}", path=path)
 
-    def _ensure_schema(self) -> None:
+    def _ensure_schema(self, lock_timeout: float) -> None:
         """Creates or migrates the file, once per object."""
         if self._checked:
             return
         if not self.path.exists():
             self._create()
         else:
-            self._migrate()
+            self._migrate(lock_timeout)
         self._checked = True
 
     def _create(self) -> None:
         """A new file, readable by its owner only, that is complete or not there."""
         with tempfile.TemporaryDirectory(prefix=".buena-", dir=self.path.parent) as folder:
             draft = Path(folder) / self.path.name
-            with duckdb.connect(str(draft), config=_CONFIG) as connection:
-                _apply_migrations(connection, since=0)
+            try:
+                with duckdb.connect(str(draft), config=_CONFIG) as connection:
+                    _apply_migrations(connection, since=0)
+                    # closing would do it, too, but says nothing when it fails
+                    connection.execute("checkpoint")
+            except duckdb.Error as error:
+                raise self._refused(error) from None
             draft.chmod(0o600)
             draft.replace(self.path)
 
-    def _migrate(self) -> None:
-        with self._open(read_only=True) as connection:
+    def _migrate(self, lock_timeout: float) -> None:
+        with self._open(read_only=True, lock_timeout=lock_timeout) as connection:
             version = _schema_version(connection)
         if version is None:
             raise NotAStoreError(
@@ -218,7 +254,7 @@ class Database:
                 path=str(self.path),
             )
         if version < SCHEMA_VERSION and not self.read_only:
-            with self._open(read_only=False) as connection:
+            with self._open(read_only=False, lock_timeout=lock_timeout) as connection:
                 connection.begin()
                 _apply_migrations(connection, since=version)
                 connection.commit()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import threading
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,30 +16,16 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
-from buena_pipeline.aliases import link_people
 from buena_pipeline.errors import NotAStoreError, QueryError, SettingsError, StoreError
-from buena_pipeline.schema import (
-    ANSWER_ROWS,
-    IDENTITY_ROWS,
-    KNOWN,
-    RECORD,
-    REQUEST_ROWS,
-    RESPONSE_ROWS,
-    RUN_ROWS,
-    TIMESTAMP,
-)
+from buena_pipeline.postings import Postings
+from buena_pipeline.schema import RECORD, TIMESTAMP
 from buena_pipeline.settings import resolve_store_path
 from buena_pipeline.store.database import Database, statement
+from buena_pipeline.store.journal import Journal
+from buena_pipeline.store.transaction import Transaction
 
-_COMMIT_INPUTS: Final = {
-    "new_run": RUN_ROWS,
-    "new_request": REQUEST_ROWS,
-    "new_response": RESPONSE_ROWS,
-    "new_answer": ANSWER_ROWS,
-    "new_identity": IDENTITY_ROWS,
-}
-
-_BUYERS: Final[dict[Path, threading.RLock]] = {}
+_ROOM: Final = 32_000_000
+"""Bytes that the answers to everything under way, the log and a checkpoint may take."""
 
 _TABLE_ENDINGS: Final = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson", ".xlsx")
 
@@ -56,10 +42,6 @@ class StoreStats:
     requests: int
     credits_used: float
     file_bytes: int
-
-
-def _for_owner_only(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 class EnrichmentStore:
@@ -105,6 +87,7 @@ class EnrichmentStore:
                 path=str(resolved),
             )
         self._database = Database(resolved, lock_timeout=lock_timeout, read_only=read_only)
+        self._journal = Journal(Path(f"{resolved}.journal"))
 
     def __repr__(self) -> str:
         return f"EnrichmentStore({str(self.path)!r})"
@@ -118,6 +101,11 @@ class EnrichmentStore:
     def read_only(self) -> bool:
         """Whether the store refuses to write."""
         return self._database.read_only
+
+    @property
+    def lock_timeout(self) -> float:
+        """Seconds to wait while other programs hold the file."""
+        return self._database.lock_timeout
 
     # --- for people -------------------------------------------------------------------------------------
 
@@ -158,28 +146,69 @@ class EnrichmentStore:
         return StoreStats(**counts.row(0, named=True), file_bytes=self.path.stat().st_size)
 
     def ledger(self) -> pl.DataFrame:
-        """One row per request, oldest first: what it asked for, what became of it, what it cost."""
+        """One row per request, oldest first: what it asked for, what became of it, what it cost.
+
+        Returns:
+            ``request_id``, ``run_id``, ``account``; ``sent_at``, ``closed_at`` (null while in flight),
+            ``settled_at`` (when an unknown outcome turned out charged or not) and ``lease_until``; ``state``,
+            the newest of ``schema.REQUEST_STATES``; ``blocks``, ``people`` (how many), ``credits_reserved``,
+            ``credits_used``, ``credits_remaining`` and ``reason``.
+        """
         return self.sql(
             """
-            select request_id, any_value(run_id) as run_id, min(happened_at) as sent_at,
-                   max(happened_at) filter (state <> 'in flight')               as answered_at,
-                   coalesce(any_value(state) filter (state <> 'in flight'), 'in flight') as state,
+            with change as (
+                select *, state in ('charged', 'not charged') as settles,
+                       -- of two changes at one moment the later in a request's life counts
+                       case when state = 'in flight' then 0 when settles then 2 else 1 end as stage
+                from request
+            )
+            select request_id, any_value(run_id) as run_id, any_value(account) as account,
+                   min(happened_at)                                                as sent_at,
+                   min(happened_at) filter (stage = 1)                             as closed_at,
+                   max(happened_at) filter (settles)                               as settled_at,
+                   max(lease_until)                                                as lease_until,
+                   last(state order by happened_at, stage)                         as state,
                    any_value(blocks) as blocks, max(len(people)) as people,
-                   max(credits_reserved) as credits_reserved, max(credits_used) as credits_used,
-                   max(credits_remaining) as credits_remaining, any_value(reason) as reason
-            from request group by request_id order by sent_at, request_id
+                   max(credits_reserved)                                           as credits_reserved,
+                   arg_max(credits_used, happened_at)                              as credits_used,
+                   arg_max(credits_remaining, happened_at)                         as credits_remaining,
+                   arg_max(reason, happened_at)                                    as reason
+            from change group by request_id order by sent_at, request_id
             """
         )
 
     def runs(self) -> pl.DataFrame:
-        """One row per run, oldest first: when it started and ended, its rows, and its report as JSON."""
+        """One row per run, oldest first: when it started and ended, and the counts of its report.
+
+        Returns:
+            ``run_id``, ``started_at``, ``ended_at``, ``state`` and ``rows``; then, null for a run without a
+            report, ``people``, ``cached``, ``enriched``, ``failed``, ``deferred``, ``suppressed``,
+            ``unknown``, ``requests``, ``credits_used``, ``avoided_by_duplicates``, ``avoided_by_store``,
+            ``avoided_by_failures``, ``credits_remaining``, and the report as JSON in ``summary``.
+        """
         return self.sql(
             """
-            select run_id, min(happened_at) as started_at,
-                   max(happened_at) filter (state <> 'started')                 as ended_at,
-                   coalesce(any_value(state) filter (state <> 'started'), 'started') as state,
-                   max(rows) as rows, any_value(summary) as summary
-            from run group by run_id order by started_at, run_id
+            with last_run as (
+                select run_id, min(happened_at) as started_at,
+                       max(happened_at) filter (state <> 'started')                as ended_at,
+                       coalesce(arg_max(state, happened_at) filter (state <> 'started'), 'started') as state,
+                       max(rows) as rows, arg_max(summary, happened_at) as summary
+                from run group by run_id
+            ),
+            unpacked as (
+                select *, json_transform(case when json_valid(summary) then summary end, '{
+                    "people": "UBIGINT", "duplicates": "UBIGINT", "cached": "UBIGINT", "enriched": "UBIGINT",
+                    "failed": "UBIGINT", "failed_remembered": "UBIGINT", "deferred": "UBIGINT",
+                    "suppressed": "UBIGINT", "unknown": "UBIGINT", "requests": "UBIGINT",
+                    "credits_used": "DOUBLE", "credits_remaining": "DOUBLE"}') as report
+                from last_run
+            )
+            select run_id, started_at, ended_at, state, rows, report.people, report.cached, report.enriched,
+                   report.failed, report.deferred, report.suppressed, report.unknown, report.requests,
+                   report.credits_used, report.duplicates as avoided_by_duplicates,
+                   report.cached as avoided_by_store, report.failed_remembered as avoided_by_failures,
+                   report.credits_remaining, summary
+            from unpacked order by started_at, run_id
             """
         )
 
@@ -198,6 +227,24 @@ class EnrichmentStore:
 
     # --- for the orchestrator ---------------------------------------------------------------------------
 
+    @contextmanager
+    def transaction(self, *, lock_timeout: float | None = None) -> Iterator[Transaction]:
+        """One turn at the file, in which the journal is taken in first; written when the block ends.
+
+        Args:
+            lock_timeout: seconds to wait for others; default that of the store.
+
+        Raises:
+            StoreLockedError: if another program holds the file for too long; nothing was written.
+            StoreError: if the file cannot be written; nothing was.
+        """
+        with self._database.transaction(lock_timeout=lock_timeout) as connection:
+            turn = Transaction(connection, self._journal.alive)
+            taken_in = self._take_in_journal(turn)
+            yield turn
+        for entry in taken_in:
+            entry.unlink(missing_ok=True)
+
     def lookup(self, keys: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """What is known of the people of one table.
 
@@ -205,18 +252,21 @@ class EnrichmentStore:
             keys: schema ``PERSON_KEYS``, the keys of each person strongest first.
 
         Returns:
-            The id that each person would get if it is new (``person``, ``person_id``), and the people of
-            the store that the keys point to (schema ``KNOWN``, any order).
+            Each person's own id and whether it is suppressed (schema ``OWN_ID``, by ``person``), and
+            the people of the store that the keys point to (schema ``KNOWN``, any order).
         """
-        incoming = keys.with_row_index("position")
-        with self._database.connect() as connection:
-            connection.register("incoming", incoming.to_arrow())
-            connection.execute(statement("lookup.sql"))
-            own_id = connection.sql(
-                "select person, person_id::varchar as person_id from own_id order by person"
-            ).pl()
-            known = connection.sql("select * replace (person_id::varchar as person_id) from known").pl()
-        return own_id.cast({"person": pl.UInt32}), known.select(KNOWN.names()).cast(KNOWN)
+        with self.consult() as turn:
+            return turn.lookup(keys)
+
+    @contextmanager
+    def consult(self) -> Iterator[Transaction]:
+        """One turn at the file for reading; the journal is taken in first, where the store may be written."""
+        if not self.read_only:
+            with self.transaction() as turn:
+                yield turn
+        else:
+            with self._database.connect() as connection:
+                yield Transaction(connection, self._journal.alive)
 
     def fetch(self, people: pl.Series) -> pl.DataFrame:
         """The records of some people, newest values first.
@@ -238,9 +288,9 @@ class EnrichmentStore:
             record: pl.DataFrame = connection.sql(query).pl()
         return record.select(schema.names()).cast(schema)
 
-    def one_buyer(self) -> AbstractContextManager[bool]:
-        """Held by one run of this process at a time, whatever object it uses for the file."""
-        return _BUYERS.setdefault(self.path.resolve(), threading.RLock())
+    def living(self, run_id: str) -> AbstractContextManager[None]:
+        """Held by a run while it lives, so that others can tell its requests from those of the dead."""
+        return self._journal.living(run_id)
 
     def learn(self, keys: pl.DataFrame, *, now: datetime) -> None:
         """Writes keys of people who are known already, as far as they are new.
@@ -252,14 +302,35 @@ class EnrichmentStore:
         rows = keys.with_columns(known_at=now, request_id=pl.lit(None, pl.String))
         self.commit(new_identity=rows)
 
-    def keep_aside(self, run_id: str, rows: Mapping[str, Any]) -> Path:
-        """Writes what the store could not take into a JSON file beside it, synced, for its owner only."""
-        path = Path(f"{self.path}.unsaved-{run_id}.json")
-        with open(path, "x", encoding="utf-8", opener=_for_owner_only) as file:
-            json.dump(rows, file, default=str)
-            file.flush()
-            os.fsync(file.fileno())
-        return path
+    def keep(self, postings: Postings) -> Path:
+        """Enters what the file cannot take now in the journal; the next turn at the file takes it in.
+
+        Returns:
+            The entry; beside the store, or, where that disk is full, in the system's temporary folder.
+
+        Raises:
+            OSError: if neither takes it.
+        """
+        text = postings.to_json()
+        try:
+            return self._journal.put(text)
+        except OSError:
+            spare = Path(tempfile.gettempdir()) / f"{self.path.name}.journal"
+            return self._journal.elsewhere(spare).put(text)
+
+    def require_room(self) -> None:
+        """Makes sure that the disk has room for what is about to be paid for.
+
+        Raises:
+            StoreError: if it has not; says how much is missing.
+        """
+        free = shutil.disk_usage(self.path.parent).free
+        if free < _ROOM:
+            raise StoreError(
+                f"The disk of the store {self.path} has {free / 1e6:.0f} MB left, and answers need up to "
+                f"{_ROOM / 1e6:.0f} MB: make room, then run again. Nothing more was sent.",
+                path=str(self.path),
+            )
 
     def checkpoint(self) -> None:
         """Moves everything into the one file, as at the end of a run; other releases then read it alone."""
@@ -275,14 +346,21 @@ class EnrichmentStore:
         Raises:
             StoreLockedError: if another program holds the file for too long; nothing was written.
         """
-        with self._database.transaction() as connection:
-            for name, schema in _COMMIT_INPUTS.items():
-                frame = frames.get(name)
-                rows = schema.to_frame() if frame is None else frame.select(schema.names()).cast(schema)
-                connection.register(name, rows.to_arrow())
-            connection.execute(statement("commit.sql"))
-            connection.execute(statement("shared_keys.sql"))
-            shared = connection.sql("select * replace (person_id::varchar as person_id) from shared").pl()
-            if shared.height:
-                connection.register("new_link", link_people(shared).to_arrow())
-                connection.execute(statement("link.sql"))
+        with self.transaction() as turn:
+            turn.write(**frames)
+
+    def _take_in_journal(self, turn: Transaction) -> list[Path]:
+        """Enters what the journal holds; the entries, to be deleted once that is true."""
+        taken = []
+        for entry in self._journal.entries():
+            text = self._journal.read(entry)
+            try:
+                frames = None if text is None else Postings.from_json(text).frames()
+            except (ValueError, TypeError, pl.exceptions.PolarsError):
+                frames = None
+            if frames is None:
+                self._journal.set_aside(entry)
+            else:
+                turn.write(**frames)
+                taken.append(entry)
+        return taken

@@ -1,6 +1,7 @@
 -- What the store knows of the people of one table.
 --   in:  incoming (person, kind, value, position), the keys of the table's people, strongest first
---   out: two temporary tables, own_id and known
+--        living (run_id), the runs that live
+--   out: three temporary tables, own_id, known and suppressed (empty; suppressed.sql fills it)
 
 -- A person nobody has bought yet gets the id of its strongest key: every process comes to the same one.
 create or replace temp table incoming_key as
@@ -46,28 +47,31 @@ from person_answer
 where person_id in (select person_id from matched)
 group by person_id;
 
--- Who was asked for in a request that nobody knows the outcome of: on its way, lost with its process, or unreadable.
+-- Who was asked for in a request that is on its way (of a run that lives), or whose outcome nobody knows.
 create or replace temp table pending as
-with unsettled as (
-    select any_value(people) as people, any_value(blocks) as blocks, min(happened_at) as since
-    from request
-    group by request_id
-    having arg_max(state, happened_at) in ('in flight', 'unknown')
-),
-asked as (
-    select coalesce(same_as, sent.person_id) as person_id, blocks, since
-    from (select unnest(people) as person_id, blocks, since from unsettled) as sent
+with asked as (
+    select coalesce(same_as, sent.person_id) as person_id, blocks, sent_at, state, lease_until,
+           state = 'in flight' and lease_until > now() and run_id in (select run_id::uuid from living) as travels
+    from (
+        select unnest(people) as person_id, blocks, sent_at, state, lease_until, run_id
+        from newest_request
+        where state in ('in flight', 'unknown', 'charged')
+    ) as sent
     left join same_person using (person_id)
 )
 -- a later answer settles it, but only for the blocks that it brought
-select person_id, max(since) as pending_since
+select
+    person_id,
+    max(sent_at) filter (not travels)                                     as pending_since,
+    bool_or(state = 'charged') filter (not travels)                       as charged,
+    max(lease_until) filter (travels)                                     as in_flight_until
 from asked left join bought using (person_id)
 where person_id in (select person_id from matched)
   and (
-    list_contains(blocks, 'personal') and since > coalesce(greatest(personal_at, personal_failed_at), '-infinity')
-    or list_contains(blocks, 'company') and since > coalesce(greatest(company_at, company_failed_at), '-infinity')
-    or list_contains(blocks, 'social') and since > coalesce(greatest(social_at, social_failed_at), '-infinity')
-    or list_contains(blocks, 'contact') and since > coalesce(greatest(contact_at, contact_failed_at), '-infinity')
+    list_contains(blocks, 'personal') and sent_at > coalesce(greatest(personal_at, personal_failed_at), '-infinity')
+    or list_contains(blocks, 'company') and sent_at > coalesce(greatest(company_at, company_failed_at), '-infinity')
+    or list_contains(blocks, 'social') and sent_at > coalesce(greatest(social_at, social_failed_at), '-infinity')
+    or list_contains(blocks, 'contact') and sent_at > coalesce(greatest(contact_at, contact_failed_at), '-infinity')
   )
 group by person_id;
 
@@ -84,10 +88,14 @@ select
     count(*) over (partition by matched.key, matched.person) as candidates,
     matched_person.weak_only,
     bought.* exclude (person_id),
-    pending_since
+    pending_since,
+    coalesce(charged, false) as charged,
+    in_flight_until
 from matched
 join matched_person using (person_id)
 left join bought using (person_id)
 left join pending using (person_id)
 left join profile using (person)
 where coalesce(list_has_any(matched_person.profiles, profile.keys), true);
+
+create or replace temp table suppressed (person uinteger);

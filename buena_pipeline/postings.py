@@ -1,0 +1,94 @@
+"""What is to be entered in the ledger: rows as they come, frames for the store, text for the journal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from buena_pipeline.aliases import answer_keys
+from buena_pipeline.flatten import flatten
+from buena_pipeline.schema import ANSWER_ROWS, IDENTITY_ROWS, REQUEST_ROWS, RESPONSE_ROWS
+
+_ANSWERED = pl.Schema({**ANSWER_ROWS, "body": pl.String()})
+
+
+@dataclass(slots=True)
+class Postings:
+    """State changes of requests, and what their answers brought. A batch holds 50 leads, so rows are few.
+
+    Attributes:
+        request: rows of ``schema.REQUEST_ROWS``.
+        answer: rows of ``schema.ANSWER_ROWS`` without the record, with the raw ``body`` it is read from.
+        response: rows of ``schema.RESPONSE_ROWS``: text that belongs to nobody.
+
+    Example:
+        >>> postings = Postings()
+        >>> bool(postings), Postings.from_json(postings.to_json()) == postings
+        (False, True)
+    """
+
+    request: list[dict[str, Any]] = field(default_factory=list)
+    answer: list[dict[str, Any]] = field(default_factory=list)
+    response: list[dict[str, Any]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.request or self.answer or self.response)
+
+    def __repr__(self) -> str:
+        return f"Postings({len(self.request)} requests, {len(self.answer)} answers)"
+
+    @property
+    def paid(self) -> bool:
+        """Whether anything among them cost money and cannot be had again."""
+        return bool(self.answer or self.response)
+
+    def frames(self) -> dict[str, pl.DataFrame]:
+        """The rows as the store takes them: raw bodies, typed records, and the keys that answers confirm."""
+        answers = pl.DataFrame(self.answer, schema=_ANSWERED)
+        bodies = answers.select("request_id", "person_id", pl.col("answered_at").alias("received_at"), "body")
+        records = flatten(answers.select(pl.when("found").then("body"))["body"])
+        answers = answers.drop(records.columns, "body").hstack(records).select(ANSWER_ROWS.names())
+        found = answers.filter("found")
+        confirmed = (
+            answer_keys(found)
+            .cast({"kind": pl.String})
+            .join(found.select("person_id", "request_id", known_at="answered_at"), on="person_id")
+        )
+        return {
+            "new_request": pl.DataFrame(self.request, schema=REQUEST_ROWS),
+            "new_response": pl.concat([bodies, pl.DataFrame(self.response, schema=RESPONSE_ROWS)]),
+            "new_answer": answers,
+            "new_identity": confirmed.select(IDENTITY_ROWS.names()).cast(IDENTITY_ROWS),
+        }
+
+    def to_json(self) -> str:
+        """All of it as one JSON object; times as ISO 8601."""
+        return msgspec.json.encode(
+            {"request": self.request, "answer": self.answer, "response": self.response}
+        ).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> Postings:
+        """The postings of ``to_json``.
+
+        Raises:
+            ValueError: for any other text.
+        """
+        rows = msgspec.json.decode(text, type=dict[str, list[dict[str, Any]]])
+        if rows.keys() != {"request", "answer", "response"}:
+            raise ValueError("not postings of this library")
+        moments = {
+            "request": ("happened_at", "lease_until", "quota_resets_at", "retry_at"),
+            "answer": ("answered_at",),
+            "response": ("received_at",),
+        }
+        for table, columns in moments.items():
+            for row in rows[table]:
+                for column in columns:
+                    if row.get(column) is not None:
+                        row[column] = datetime.fromisoformat(row[column])
+        return cls(**rows)

@@ -1,0 +1,157 @@
+"""The journal: paid answers that the store could not take, one synced file each beside it, until it can.
+
+Also where runs show that they live: each holds a lock that the operating system lets go of with the process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import filelock
+
+from buena_pipeline.errors import JournalWarning, StoreError
+
+_HEAD: Final = b"buena_pipeline journal 1 "
+
+
+def _for_owner_only(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+class Journal:
+    """A folder of entries.
+
+    Args:
+        folder: made when it is needed, for its owner only.
+        seal: what makes bytes of an entry's text; encrypted stores bring their own.
+        unseal: the way back.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        seal: Callable[[str], bytes] = str.encode,
+        unseal: Callable[[bytes], str] = bytes.decode,
+    ) -> None:
+        self.folder = folder
+        self._seal = seal
+        self._unseal = unseal
+
+    def put(self, text: str) -> Path:
+        """Writes an entry, synced and complete or not there at all, and returns its path.
+
+        Raises:
+            OSError: if the disk does not take it.
+        """
+        payload = self._seal(text)
+        self._make()
+        path = self.folder / f"{time.time_ns():020}-{uuid.uuid4()}.json"
+        draft = path.with_suffix(".tmp")
+        try:
+            with open(draft, "xb", opener=_for_owner_only) as file:
+                file.write(_HEAD + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.rename(path)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
+        _sync_folder(self.folder)
+        return path
+
+    def elsewhere(self, folder: Path) -> Journal:
+        """The same journal in another folder."""
+        return Journal(folder, seal=self._seal, unseal=self._unseal)
+
+    def entries(self) -> list[Path]:
+        """The entries that wait to be taken in, oldest first."""
+        return sorted(self.folder.glob("*.json"))
+
+    def read(self, path: Path) -> str | None:
+        """The text of an entry; None if it is damaged or gone."""
+        try:
+            head, _, payload = path.read_bytes().partition(b"\n")
+            intact = head == _HEAD + hashlib.sha256(payload).hexdigest().encode()
+            return self._unseal(payload) if intact else None
+        except (OSError, ValueError):
+            return None
+
+    def set_aside(self, path: Path) -> None:
+        """Keeps a damaged entry out of the way, and warns: it may hold answers that were paid for."""
+        aside = path.with_suffix(".corrupt")
+        path.rename(aside)
+        warnings.warn(
+            f"The journal entry {aside} is damaged and was set aside: it may hold answers that were paid "
+            "for. Their people are of unknown outcome in the ledger. Keep the file if you want to have it "
+            "looked at, else delete it.",
+            JournalWarning,
+            stacklevel=2,
+        )
+
+    # --- who lives --------------------------------------------------------------------------------------
+
+    @contextmanager
+    def living(self, run_id: str) -> Iterator[None]:
+        """Shows to other processes, for the length of the block, that a run lives.
+
+        Raises:
+            StoreError: if the folder cannot be written.
+        """
+        lock = self._lock_of(run_id)
+        try:
+            self._make()
+            lock.acquire(timeout=0)
+        except OSError as error:
+            raise StoreError(
+                f"The folder {self.folder} beside the store cannot be written: {error.strerror or error}. "
+                "Paid answers could not be kept safe, so nothing was sent.",
+                path=str(self.folder),
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+            Path(lock.lock_file).unlink(missing_ok=True)
+
+    def alive(self, run_ids: Iterable[str]) -> list[str]:
+        """Those of the runs that live."""
+        return [run_id for run_id in run_ids if self._is_alive(run_id)]
+
+    def _is_alive(self, run_id: str) -> bool:
+        lock = self._lock_of(run_id)
+        if not Path(lock.lock_file).exists():
+            return False
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            return True
+        except OSError:  # somebody else's file, or gone by now
+            return Path(lock.lock_file).exists()
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+        return False
+
+    def _lock_of(self, run_id: str) -> filelock.FileLock:
+        return filelock.FileLock(self.folder / f"{run_id}.run", thread_local=False, mode=0o600)
+
+    def _make(self) -> None:
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a rename survive a loss of power, where folders can be synced."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,172 @@
+"""What can be read and written in one turn at the file: all of it becomes true together, or none of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import duckdb
+import polars as pl
+
+from buena_pipeline.aliases import link_people
+from buena_pipeline.pace import Quota
+from buena_pipeline.reconcile import reconcile
+from buena_pipeline.schema import (
+    ANSWER_ROWS,
+    IDENTITY_ROWS,
+    KNOWN,
+    OWN_ID,
+    REQUEST_ROWS,
+    RESPONSE_ROWS,
+    RUN_ROWS,
+)
+from buena_pipeline.store.database import statement
+
+_COMMIT_INPUTS: Final = {
+    "new_run": RUN_ROWS,
+    "new_request": REQUEST_ROWS,
+    "new_response": RESPONSE_ROWS,
+    "new_answer": ANSWER_ROWS,
+    "new_identity": IDENTITY_ROWS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What the ledger says of an account's requests of the last day.
+
+    Attributes:
+        sent: when requests left, oldest first.
+        quota: the newest word on a rate limit that still holds.
+        blocked_until: what a 429 asked for, if that is still to come.
+    """
+
+    sent: list[datetime]
+    quota: Quota | None
+    blocked_until: datetime | None
+
+
+class Transaction:
+    """One turn at the file.
+
+    Args:
+        connection: in a transaction, or for reading only.
+        alive: which of some runs live.
+    """
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, alive: Callable[[Iterable[str]], list[str]]
+    ) -> None:
+        self._connection = connection
+        self._alive = alive
+
+    # --- reading ----------------------------------------------------------------------------------------
+
+    def lookup(self, keys: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """What is known of some people; ``EnrichmentStore.lookup`` says more."""
+        self._mark_the_living()
+        self._connection.register("incoming", keys.with_row_index("position").to_arrow())
+        self._connection.execute(statement("lookup.sql"))
+        if self._value("select count(*) from suppression"):
+            self._connection.execute(statement("suppressed.sql"))
+        own_id = self._connection.sql(
+            """
+            select person, person_id::varchar as person_id,
+                   person in (select person from suppressed) as suppressed
+            from own_id order by person
+            """
+        ).pl()
+        known = self._connection.sql("select * replace (person_id::varchar as person_id) from known").pl()
+        return own_id.cast(OWN_ID), known.select(KNOWN.names()).cast(KNOWN)
+
+    def marks(self, run_id: str) -> tuple[int, ...]:
+        """Numbers that change when anybody but this run enters something that bears on whom to buy."""
+        return self._row(
+            """
+            select (select count(*) from request where run_id <> ?),
+                   (select count(*) from identity where request_id is null),
+                   (select count(*) from suppression)
+            """,
+            [run_id],
+        )
+
+    def traffic(self, account: str, *, now: datetime) -> Traffic:
+        """The requests of an account that count towards its rate limits."""
+        since = now - timedelta(days=1)
+        sent = self._connection.sql(
+            """
+            select happened_at from request
+            where state = 'in flight' and account = $account and happened_at > $since order by happened_at
+            """,
+            params={"account": account, "since": since},
+        ).pl()
+        told = self._row(statement("traffic.sql"), {"account": account, "now": now, "since": since})
+        blocked = self._value(
+            "select max(retry_at) from request where account = ? and retry_at > ?", [account, now]
+        )
+        return Traffic(sent["happened_at"].to_list(), Quota(*told) if told else None, blocked)
+
+    def price(self) -> float | None:
+        """Credits a lead has cost lately; None if nothing was bought yet."""
+        price: float | None = self._value(statement("price.sql"))
+        return price
+
+    def spent(self, *, since: datetime) -> float:
+        """Credits used since then by all runs, with those that requests under way or lost may cost."""
+        return float(self._value(statement("spent.sql"), {"since": since}))
+
+    def requests(self) -> pl.DataFrame:
+        """One row per request as it stands now, as ``reconcile`` takes them."""
+        requests: pl.DataFrame = self._connection.sql(
+            """
+            select request_id::varchar as request_id, account, sent_at, closed_at, lease_until, state,
+                   len(people) as people, credits_reserved, credits_used, credits_remaining
+            from newest_request
+            """
+        ).pl()
+        return requests
+
+    # --- writing ----------------------------------------------------------------------------------------
+
+    def write(self, **frames: pl.DataFrame) -> None:
+        """Writes what happened; twice the same is written once. ``EnrichmentStore.commit`` says more."""
+        for name, schema in _COMMIT_INPUTS.items():
+            frame = frames.get(name)
+            rows = schema.to_frame() if frame is None else frame.select(schema.names()).cast(schema)
+            self._connection.register(name, rows.to_arrow())
+        self._connection.execute(statement("commit.sql"))
+        self._connection.execute(statement("shared_keys.sql"))
+        shared = self._connection.sql("select * replace (person_id::varchar as person_id) from shared").pl()
+        if shared.height:
+            self._connection.register("new_link", link_people(shared).to_arrow())
+            self._connection.execute(statement("link.sql"))
+
+    def settle_unknown(self, *, now: datetime) -> None:
+        """Gives up on requests whose run is gone, and settles what the credits left tell."""
+        self._mark_the_living()
+        self._connection.execute(statement("abandoned.sql"))
+        if not self._value("select count(*) from newest_request where state = 'unknown'"):
+            return
+        self._connection.register("settled", reconcile(self.requests(), now=now).to_arrow())
+        self._connection.execute(statement("settle.sql"))
+
+    def _mark_the_living(self) -> None:
+        """The temporary table ``living``: the runs with requests on their way that live."""
+        runs = self._connection.sql(
+            """
+            select run_id::varchar as run_id from newest_request where state = 'in flight'
+            group by run_id
+            """
+        ).pl()
+        living = pl.DataFrame({"run_id": self._alive(runs["run_id"])}, schema={"run_id": pl.String})
+        self._connection.register("living", living.to_arrow())
+
+    def _row(self, query: str, values: Any = None) -> tuple[Any, ...]:
+        """The first row, by way of a frame: DuckDB's own way to a moment with a time zone needs pytz."""
+        rows: pl.DataFrame = self._connection.sql(query, params=values).pl()
+        return rows.row(0) if rows.height else ()
+
+    def _value(self, query: str, values: Any = None) -> Any:
+        return self._row(query, values)[0]
