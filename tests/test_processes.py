@@ -13,7 +13,7 @@ import polars as pl
 
 from buena_pipeline import BuenaClient, Enricher, EnrichmentProgress, EnrichmentStore, Sandbox
 from buena_pipeline.errors import StoreLockedError
-from tests.torture.people import UNLIMITED, table_of
+from tests.torture.people import table_of
 from tests.torture.processes import Process, holder, reader, wait_until, worker
 from tests.torture.verdict import UNKNOWN, Memory, judge
 
@@ -44,7 +44,7 @@ def test_four_processes_a_reader_and_a_killed_one(tmp_path: Path) -> None:
             doubtful = enriched["buena_error"].str.contains(UNKNOWN).fill_null(value=False)
             assert set(enriched.filter(~doubtful)["buena_status"]) <= {"enriched", "cached", "failed"}
         table = table_of(range(400))
-        with BuenaClient(sandbox.api_key, sandbox.url, **UNLIMITED) as client:
+        with BuenaClient(sandbox.api_key, sandbox.url, limits=None) as client:
             result = Enricher(client, store).run(table)
         verdict = judge(sandbox, store, table, result)
         assert verdict.complaints == []
@@ -75,7 +75,7 @@ def test_a_process_that_dies_is_not_waited_for(tmp_path: Path) -> None:
             dying.go()
             wait_until(lambda: sandbox.requests == 2)
             dying.kill()
-        with BuenaClient(sandbox.api_key, sandbox.url, **UNLIMITED) as client:
+        with BuenaClient(sandbox.api_key, sandbox.url, limits=None) as client:
             began = time.monotonic()
             result = Enricher(client, store).run(table_of(range(60)))
             assert time.monotonic() - began < 4
@@ -111,7 +111,7 @@ def test_a_run_waits_for_somebody_who_has_the_store_open(tmp_path: Path) -> None
         closing = Timer(1.0, shell.close)
         stack.callback(closing.cancel)
         closing.start()
-        with BuenaClient(sandbox.api_key, sandbox.url, concurrency=3, **UNLIMITED) as client:
+        with BuenaClient(sandbox.api_key, sandbox.url, concurrency=3, limits=None) as client:
             result = Enricher(client, store, progress=shell.open).run(table)
         assert judge(sandbox, store, table, result).complaints == []
 
@@ -122,7 +122,7 @@ def test_a_run_does_not_wait_for_ever_and_loses_nothing(tmp_path: Path) -> None:
     memory = Memory(store)
     with Sandbox(limits=None, latency=0.05) as sandbox, ExitStack() as stack:
         shell = Shell(store, stack)
-        with BuenaClient(sandbox.api_key, sandbox.url, concurrency=3, **UNLIMITED) as client:
+        with BuenaClient(sandbox.api_key, sandbox.url, concurrency=3, limits=None) as client:
             with contextlib.suppress(StoreLockedError):
                 Enricher(client, store, progress=shell.open).run(table)
             shell.close()

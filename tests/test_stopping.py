@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from buena_pipeline import BuenaClient, Enricher, EnrichmentStore, Sandbox
-from tests.torture.people import UNLIMITED, table_of
+from tests.torture.people import table_of
 from tests.torture.processes import Process, wait_until
 from tests.torture.verdict import judge
 
@@ -42,7 +42,7 @@ def test_a_signal_stops_a_command(number: int, code: int, requests: int, tmp_pat
         assert sandbox.requests <= sent + 1  # one may have been leaving just then
         assert 0 < sandbox.credits_used < PEOPLE * 0.9
         assert store.stats().people == sandbox.credits_used
-        with BuenaClient(sandbox.api_key, sandbox.url, **UNLIMITED) as client:
+        with BuenaClient(sandbox.api_key, sandbox.url, limits=None) as client:
             result = Enricher(client, store).run(table)
         verdict = judge(sandbox, store, table, result)
     assert verdict.complaints == []

@@ -13,8 +13,8 @@ from typer.core import TyperGroup
 from buena_pipeline import __version__
 from buena_pipeline.cli.enriching import demo, enrich, plan, score
 from buena_pipeline.cli.exits import EXIT_CODES, INTERRUPTED, exit_code
-from buena_pipeline.cli.runs import end_early
 from buena_pipeline.cli.ledger import ledger
+from buena_pipeline.cli.runs import end_early
 from buena_pipeline.cli.tools import doctor, sandbox, sql
 from buena_pipeline.errors import BuenaError, ColumnError
 from buena_pipeline.interrupt import Interrupted, Terminated

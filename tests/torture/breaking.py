@@ -15,7 +15,7 @@ from buena_pipeline.errors import VendorError
 from buena_pipeline.sandbox import Fault
 from buena_pipeline.sandbox.faults import TELLS
 from tests.torture.clock import let_time_pass
-from tests.torture.people import UNLIMITED, table_of
+from tests.torture.people import table_of
 from tests.torture.verdict import Memory, Verdict, judge
 
 _FIRST: Final = 260
@@ -155,7 +155,7 @@ def _run(
         concurrency=concurrency,
         timeout=scenario.timeout,
         backoff=0.01,
-        **UNLIMITED,
+        limits=None,
     )
     with client:
         try:

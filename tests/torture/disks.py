@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from buena_pipeline import BuenaClient, Enricher, EnrichmentStore, Sandbox
-from tests.torture.people import UNLIMITED, table_of
+from tests.torture.people import table_of
 from tests.torture.processes import worker
 from tests.torture.verdict import Verdict, judge
 
@@ -84,6 +84,6 @@ def _run(folder: Path, left: Path | None, wrapper: list[str]) -> Outcome:
         if left is None:
             return Outcome(code, said, complaint, requests)
         store, table = EnrichmentStore(left / "buena.duckdb"), table_of(_PEOPLE)
-        with BuenaClient(sandbox.api_key, sandbox.url, **UNLIMITED) as client:
+        with BuenaClient(sandbox.api_key, sandbox.url, limits=None) as client:
             result = Enricher(client, store).run(table)
         return Outcome(code, said, complaint, requests, judge(sandbox, store, table, result))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from buena_pipeline import BuenaClient, Enricher, EnrichmentStore, Sandbox
-from tests.torture.people import UNLIMITED, table_of
+from tests.torture.people import table_of
 from tests.torture.processes import Process, wait_until, worker
 from tests.torture.verdict import Memory, Verdict, judge
 
@@ -63,7 +63,7 @@ def kill_rounds(folder: Path, *, seed: int, rounds: int) -> Rounds:
                 process.finish()
             memory.look()
         table = table_of(dice.sample(crowd, len(crowd)))
-        with BuenaClient(sandbox.api_key, sandbox.url, backoff=0.01, **UNLIMITED) as client:
+        with BuenaClient(sandbox.api_key, sandbox.url, backoff=0.01, limits=None) as client:
             result = Enricher(client, store).run(table)
         memory.look()
         return Rounds(runs, killed, judge(sandbox, store, table, result))

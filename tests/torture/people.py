@@ -5,12 +5,8 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterable
-from inspect import signature
-from typing import Any
 
 import polars as pl
-
-from buena_pipeline import BuenaClient
 
 
 def address(number: int) -> str:
@@ -30,6 +26,3 @@ def table_of(numbers: Iterable[int]) -> pl.DataFrame:
 def person_id(email: str) -> str:
     """The id that the store gives to somebody of whom only this address is known."""
     return str(uuid.UUID(hashlib.md5(f"email\x1f{email}".encode()).hexdigest()))
-
-
-UNLIMITED: dict[str, Any] = {"limits": None} if "limits" in signature(BuenaClient).parameters else {}

@@ -14,7 +14,7 @@ from typing import Final
 
 from buena_pipeline import BuenaClient, Enricher, EnrichmentStore
 from buena_pipeline.errors import BuenaError
-from tests.torture.people import UNLIMITED, table_of
+from tests.torture.people import table_of
 
 GAVE_UP: Final = 4
 """The exit code after an error of the library."""
@@ -40,7 +40,7 @@ def main() -> None:
     print("ready", flush=True)
     if not sys.stdin.readline():
         return  # whoever started it is gone
-    client = BuenaClient(concurrency=told.concurrency, timeout=told.timeout, backoff=0.01, **UNLIMITED)
+    client = BuenaClient(concurrency=told.concurrency, timeout=told.timeout, backoff=0.01, limits=None)
     store = EnrichmentStore(told.store, lock_timeout=told.lock_timeout)
     try:
         with client:
