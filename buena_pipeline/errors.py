@@ -13,6 +13,7 @@
     └── StoreError            the DuckDB file cannot be used
         ├── StoreLockedError  another process holds it
         ├── NotAStoreError    the file is something else
+        ├── StoreDamagedError the file, or the log beside it, cannot be read
         ├── StoreVersionError it was written by a newer release
         └── QueryError        a user's SQL does not run
 
@@ -104,6 +105,10 @@ class StoreLockedError(StoreError):
 
 class NotAStoreError(StoreError):
     """The file exists but is not a store of this library, or not a DuckDB file at all."""
+
+
+class StoreDamagedError(StoreError):
+    """The store's file, or the log beside it, cannot be read as it was written."""
 
 
 class StoreVersionError(StoreError):

@@ -175,6 +175,11 @@ last request of unknown outcome and whether it was charged, until when one of an
 OWN_ID: Final = pl.Schema({"person": pl.UInt32(), "person_id": pl.String(), "suppressed": pl.Boolean()})
 """The id each person of the table gets if it is new, and whether it is on the do-not-enrich list."""
 
+CHECKS: Final = pl.Schema(
+    {"check": pl.String(), "ok": pl.Boolean(), "found": pl.Int64(), "detail": pl.String()}
+)
+"""One row per check of a store: how many rows or files are not as they should be, and what that means."""
+
 # --- what goes back to the user --------------------------------------------------------------------------
 
 STATUSES: Final = ("enriched", "cached", "failed", "invalid", "deferred", "suppressed")

@@ -23,14 +23,26 @@ def says_what_happened(outcome: Outcome) -> bool:
 
 
 @needs_mounts
-@pytest.mark.parametrize("size", [200, 560, 700, 850, 1100, 2000], ids="{} kB".format)
-def test_a_full_disk(size: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [0, 60, 150, 400, 800, 1600], ids="{} kB".format)
+def test_a_disk_that_fills_up(left: int, tmp_path: Path) -> None:
     """Whenever there is no room left, everybody who was charged has an answer or is listed as unknown."""
-    outcome = full_disk(tmp_path, size)
+    outcome = full_disk(tmp_path, 64_000, leave=left)
     assert says_what_happened(outcome), outcome
+    assert outcome.requests > 0
     assert outcome.verdict is not None
     assert outcome.verdict.complaints == []
-    assert (outcome.requests == 0) == (size < TOO_SMALL)
+
+
+@needs_mounts
+@pytest.mark.parametrize("size", [100, 2_000], ids="{} kB".format)
+def test_a_disk_without_room(size: int, tmp_path: Path) -> None:
+    """Nothing is sent that could not be kept, and the store is whole when there is room."""
+    outcome = full_disk(tmp_path, size)
+    assert outcome.code == GAVE_UP
+    assert says_what_happened(outcome), outcome
+    assert outcome.requests == 0
+    assert outcome.verdict is not None
+    assert outcome.verdict.complaints == []
 
 
 @pytest.mark.parametrize("size", [100, 540, 700, 1500], ids="{} kB".format)

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
+import polars as pl
+
 from buena_pipeline import __version__
 from buena_pipeline.cli.display import amount
 from buena_pipeline.client import BuenaClient
 from buena_pipeline.errors import BuenaError
 from buena_pipeline.settings import resolve_base_url, resolve_store_path
 from buena_pipeline.store import EnrichmentStore
+from buena_pipeline.store.integrity import RESOLVE_THEMSELVES
 
 _PACKAGES: Final = ("polars", "duckdb", "httpx", "pyarrow")
 _EXTRAS: Final = {
@@ -57,7 +60,7 @@ def examine(store: Path | None = None, *, lock_timeout: float = 5.0) -> Iterator
     """
     yield from _versions()
     yield from _api()
-    yield _store(resolve_store_path(store), lock_timeout)
+    yield from _store(resolve_store_path(store), lock_timeout)
 
 
 def _versions() -> Iterator[Check]:
@@ -126,23 +129,40 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _store(path: Path, lock_timeout: float) -> Check:
-    """Whether the store can be opened, and what is in it."""
+def _store(path: Path, lock_timeout: float) -> Iterator[Check]:
+    """Whether the store can be opened, what is in it, and whether it is whole."""
     if not path.exists():
         if path.parent.is_dir() and os.access(path.parent, os.W_OK):
-            return Check("ok", "store", f"{path}: not there yet; the first run creates it")
-        return Check(
+            yield Check("ok", "store", f"{path}: not there yet; the first run creates it")
+            return
+        yield Check(
             "fail", "store", f"{path} cannot be created", "create its folder, or name another with --store"
         )
+        return
     store = EnrichmentStore(path, read_only=True, lock_timeout=lock_timeout)
     try:
         stats = store.stats()
         schema = store.sql("select max(value::int) from meta where name = 'schema_version'").item()
+        checks = store.check()
     except BuenaError as error:
-        return Check("fail", "store", str(error))
-    return Check(
+        yield Check("fail", "store", str(error))
+        return
+    yield Check(
         "ok",
         "store",
         f"{path}: schema version {schema}, {stats.people:,} people, {stats.failures:,} not found, "
         f"{stats.requests:,} requests, {amount(stats.credits_used)} credits, {stats.file_bytes / 1e6:.1f} MB",
     )
+    yield from _integrity(checks)
+
+
+def _integrity(checks: pl.DataFrame) -> Iterator[Check]:
+    """What is wrong with the store, one line each; one line if nothing is."""
+    failed = checks.filter(~pl.col("ok"))
+    if failed.is_empty():
+        yield Check("ok", "integrity", f"{checks.height} checks")
+    for name, detail in failed.select("check", "detail").iter_rows():  # a handful of checks, no leads
+        if name in RESOLVE_THEMSELVES:
+            yield Check("warn", "integrity", f"{name}: {detail}")
+        else:
+            yield Check("fail", "integrity", f"{name}: {detail}", "copy the store away before the next run")

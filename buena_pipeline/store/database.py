@@ -7,8 +7,9 @@ such as the DuckDB shell, is waited for. Knows nothing of leads; ``enrichment_st
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-import tempfile
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,13 @@ import duckdb
 import filelock
 import stamina
 
-from buena_pipeline.errors import NotAStoreError, StoreError, StoreLockedError, StoreVersionError
+from buena_pipeline.errors import (
+    NotAStoreError,
+    StoreDamagedError,
+    StoreError,
+    StoreLockedError,
+    StoreVersionError,
+)
 
 SCHEMA_VERSION: Final = 2
 """The schema this release writes; an older file is migrated, a newer one refused."""
@@ -35,6 +42,15 @@ _CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
 
 _LOG_SIZE: Final = "4MB"
 """Every connection replays the log, at about 10 ms a megabyte, so it is kept small."""
+
+
+_DAMAGE: Final = re.compile(
+    r"Corrupt (database |WAL )?file|while replaying WAL|Could not read enough bytes"
+    r"|database has been invalidated|Failed to deserialize"
+)
+
+# what these say is about files and names, not about values
+_TELLING: Final = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.CatalogException)
 
 
 @cache
@@ -73,6 +89,7 @@ class Database:
         Raises:
             StoreLockedError: if others hold the file for longer than ``lock_timeout``.
             NotAStoreError: if the file is something else, or missing and ``read_only``.
+            StoreDamagedError: if it cannot be read as it was written.
             StoreVersionError: if a newer release wrote it.
         """
         patience = self.lock_timeout if lock_timeout is None else lock_timeout
@@ -81,6 +98,8 @@ class Database:
             connection = self._open(read_only=read_only or self.read_only, lock_timeout=patience)
             try:
                 yield connection
+            except duckdb.Error as error:
+                raise self._explain(error, patience) from None
             finally:
                 connection.close()
                 self._protect_log()
@@ -92,10 +111,7 @@ class Database:
         Raises:
             StoreError: as ``connect`` does; also if the disk is full or the file damaged.
         """
-        if self.read_only:
-            raise StoreError(
-                f"The store {self.path} was opened read-only; open it without read_only to write."
-            )
+        self._require_writable()
         with self.connect(lock_timeout=lock_timeout) as connection:
             try:
                 connection.begin()
@@ -104,7 +120,7 @@ class Database:
             except BaseException as error:
                 with contextlib.suppress(duckdb.Error):  # a commit that failed has rolled back
                     connection.rollback()
-                if isinstance(error, duckdb.Error) and not isinstance(error, duckdb.ProgrammingError):
+                if _is_about_the_disk(error):
                     raise self._refused(error) from None
                 raise
 
@@ -118,6 +134,19 @@ class Database:
             path=str(self.path),
         )
 
+    @contextmanager
+    def exclusive(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to a file that exists, that nobody else has open, and whose log is empty."""
+        self._require_writable()
+        if not self.path.exists():
+            raise self._missing()
+        with self.connect() as connection:
+            # nobody alive uses what others spilled or drafted here, or we would not be connected
+            shutil.rmtree(f"{self.path}.tmp", ignore_errors=True)
+            self._remove_leftovers()
+            connection.execute("checkpoint")
+            yield connection
+
     def checkpoint(self) -> None:
         """Moves what the write-ahead log holds into the file.
 
@@ -130,6 +159,15 @@ class Database:
             except duckdb.Error as error:
                 raise self._refused(error) from None
 
+    def _require_writable(self) -> None:
+        if self.read_only:
+            raise StoreError(
+                f"The store {self.path} was opened read-only; open it without read_only to write."
+            )
+
+    def _missing(self) -> NotAStoreError:
+        return NotAStoreError(f"There is no store at {self.path}: is the path right?", path=str(self.path))
+
     def _protect_log(self) -> None:
         """The write-ahead log holds personal data, and DuckDB creates it readable by everybody."""
         with contextlib.suppress(FileNotFoundError):
@@ -139,7 +177,7 @@ class Database:
     def _queue(self, lock_timeout: float) -> Iterator[None]:
         """Our turn among the processes that know the sidecar file."""
         if self.read_only and not self.path.exists():
-            raise NotAStoreError(f"There is no store at {self.path}: is the path right?", path=str(self.path))
+            raise self._missing()
         if not self.path.parent.is_dir():
             raise StoreError(
                 f"The folder {self.path.parent} for the store does not exist: create it, or name another.",
@@ -191,6 +229,7 @@ class Database:
         raise AssertionError  # pragma: no cover - retry_context returns or raises
 
     def _explain(self, error: duckdb.Error, lock_timeout: float) -> StoreError:
+        """What a user makes of an error of DuckDB; none of it quotes what is in the store."""
         text, path = str(error), str(self.path)
         if _is_locked(error):
             holder = re.search(r"\(PID (\d+)\)", text)
@@ -212,7 +251,11 @@ class Database:
                 "this one was left as it is.",
                 path=path,
             )
-        return StoreError(f"The store {path} cannot be opened: {text.splitlines()[0]}", path=path)
+        if is_damage(error):
+            return StoreDamagedError(_damage(path, text.splitlines()[0]), path=path)
+        # other errors may quote a value
+        said = f": {text.splitlines()[0]}" if isinstance(error, _TELLING) else ""
+        return StoreError(f"The store {path} cannot be used ({type(error).__name__}{said})", path=path)
 
     def _ensure_schema(self, lock_timeout: float) -> None:
         """Creates or migrates the file, once per object."""
@@ -226,8 +269,17 @@ class Database:
 
     def _create(self) -> None:
         """A new file, readable by its owner only, that is complete or not there."""
-        with tempfile.TemporaryDirectory(prefix=".buena-", dir=self.path.parent) as folder:
-            draft = Path(folder) / self.path.name
+        with self.draft():
+            pass
+
+    @contextmanager
+    def draft(self) -> Iterator[Path]:
+        """A new file with our schema, which takes the store's place, synced, when the block ends well."""
+        place = self.path.resolve()  # a link to the file stays one
+        self._remove_leftovers()
+        self._workshop.mkdir(mode=0o700)
+        try:
+            draft = self._workshop / self.path.name
             try:
                 with duckdb.connect(str(draft), config=_CONFIG) as connection:
                     _apply_migrations(connection, since=0)
@@ -236,11 +288,31 @@ class Database:
             except duckdb.Error as error:
                 raise self._refused(error) from None
             draft.chmod(0o600)
-            draft.replace(self.path)
+            yield draft
+            if place.exists():
+                _keep_owner(draft, of=place)
+            _sync(draft)
+            draft.replace(place)
+            _sync(place.parent)
+        finally:
+            self._remove_leftovers()
+
+    @property
+    def _workshop(self) -> Path:
+        """The folder for drafts: one is enough, because it is our turn."""
+        place = self.path.resolve()
+        return place.with_name(f".{place.name}.draft")
+
+    def _remove_leftovers(self) -> None:
+        """The draft of a process that was killed: it holds personal data."""
+        shutil.rmtree(self._workshop, ignore_errors=True)
 
     def _migrate(self, lock_timeout: float) -> None:
         with self._open(read_only=True, lock_timeout=lock_timeout) as connection:
-            version = _schema_version(connection)
+            try:
+                version = schema_version(connection)
+            except duckdb.Error as error:
+                raise self._explain(error, lock_timeout) from None
         if version is None:
             raise NotAStoreError(
                 f"The file {self.path} is a DuckDB database, but not a store of buena_pipeline. "
@@ -260,17 +332,60 @@ class Database:
                 connection.commit()
 
 
+def is_damage(error: duckdb.Error) -> bool:
+    """Whether the file or its log is not as it was written: a flipped bit, a copy cut short."""
+    return _DAMAGE.search(str(error)) is not None
+
+
+def _damage(path: str, what: str) -> str:
+    """What to do about a damaged file, or a damaged log."""
+    if "WAL" in what:
+        return (
+            f"The log {path}.wal beside the store is damaged ({what}). It holds the newest answers: copy "
+            "both files away first of all. With a backup, restore both; without one, moving the log away "
+            "opens the store as it was before it, and what only the log held is bought again."
+        )
+    return (
+        f"The store {path} is damaged ({what}). Copy it and {path}.wal away first of all, and restore a "
+        "backup; without one, EnrichmentStore.sql() still reads the tables whose blocks are whole."
+    )
+
+
+def _is_about_the_disk(error: BaseException) -> bool:
+    """Whether a write failed for a reason outside of what was written."""
+    inside = duckdb.ProgrammingError | duckdb.DataError
+    return isinstance(error, duckdb.Error) and not isinstance(error, inside) and not is_damage(error)
+
+
 def _is_locked(error: Exception) -> bool:
     return isinstance(error, duckdb.IOException) and "Could not set lock" in str(error)
 
 
-def _schema_version(connection: duckdb.DuckDBPyConnection) -> int | None:
+def _keep_owner(path: Path, *, of: Path) -> None:
+    """Root may do the work for somebody else, who still has to open the file."""
+    owner = of.stat()
+    with contextlib.suppress(PermissionError):
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file or folder is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def schema_version(connection: duckdb.DuckDBPyConnection) -> int | None:
     """The file's schema version; None for a database that is not ours."""
     try:
         found = connection.execute(
             "select max(value::int) from meta where name = 'schema_version'"
         ).fetchone()
-    except duckdb.Error:
+    except duckdb.Error as error:
+        if is_damage(error):
+            raise
         return None
     return found[0] if found else None
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,13 +17,18 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
-from buena_pipeline.errors import NotAStoreError, QueryError, SettingsError, StoreError
+from buena_pipeline.errors import JournalWarning, NotAStoreError, QueryError, SettingsError, StoreError
 from buena_pipeline.postings import Postings
 from buena_pipeline.schema import RECORD, TIMESTAMP
 from buena_pipeline.settings import resolve_store_path
-from buena_pipeline.store.database import Database, statement
+from buena_pipeline.store import erasure, suppression
+from buena_pipeline.store.database import Database, is_damage, statement
+from buena_pipeline.store.integrity import check_integrity
 from buena_pipeline.store.journal import Journal
+from buena_pipeline.store.subjects import subject_keys
 from buena_pipeline.store.transaction import Transaction
+
+Columns = Mapping[str, str | Sequence[str] | None]
 
 _ROOM: Final = 32_000_000
 """Bytes that the answers to everything under way, the log and a checkpoint may take."""
@@ -124,6 +130,8 @@ class EnrichmentStore:
                 relation: Any = connection.sql(query, params=params)
                 result: pl.DataFrame = pl.DataFrame() if relation is None else relation.pl()
             except duckdb.Error as error:
+                if is_damage(error):
+                    raise
                 raise QueryError(f"The query does not run: {error}", path=str(self.path)) from None
             except (pl.exceptions.PolarsError, pa.ArrowException) as error:
                 raise QueryError(
@@ -212,6 +220,18 @@ class EnrichmentStore:
             """
         )
 
+    def check(self) -> pl.DataFrame:
+        """Examines the store: whether every row can be read and fits the others. Changes nothing.
+
+        Returns:
+            One row per check (schema ``CHECKS``): its name, whether all is well, how many rows or files are
+            not as they should be (null if the check cannot be made), and what that means. No personal data.
+
+        Raises:
+            StoreDamagedError: if the file or its log cannot be read as it was written.
+        """
+        return check_integrity(self._database)
+
     def export(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Writes each view as a Parquet file into a folder, which is created, and returns the paths."""
         target = Path(folder)
@@ -222,8 +242,107 @@ class EnrichmentStore:
                 try:
                     connection.table(view).write_parquet(str(path))
                 except duckdb.Error as error:
+                    if is_damage(error):
+                        raise
                     raise StoreError(f"{path} cannot be written: {error}", path=str(self.path)) from None
         return paths
+
+    # --- for the people in it ---------------------------------------------------------------------------
+
+    def forget(self, who: Any, *, columns: Columns | None = None) -> int:
+        """Erases people: answers, raw bodies, keys and links are gone, down to the bytes of the file.
+
+        The ledger keeps what they cost, but no longer says for whom it was. Whoever any given address or
+        profile points to is erased, rather more people than fewer; a name with a company counts only where
+        there is nothing else, and then means everybody of that name there. Raw text that belongs to nobody
+        goes where it names them. Copies of the file and backups are out of reach, and so is an answer that
+        is still on its way: suppress first, if they shall not come back.
+
+        Args:
+            who: an e-mail address or the URL of a LinkedIn profile, or a list of such texts; a mapping with
+                the fields of a lead; or a table with one person a row.
+            columns: for a table, which column says what, where the names do not tell.
+
+        Returns:
+            How many people there were.
+
+        Raises:
+            InputError: if anything given identifies nobody; then nothing was changed.
+            StoreLockedError: if others hold the file for too long.
+            StoreError: if the file cannot be written anew, which needs room for a second one; it is as before
+                then. Also if it holds tables that are not the library's.
+
+        Example:
+            >>> import tempfile
+            >>> folder = tempfile.TemporaryDirectory()
+            >>> store = EnrichmentStore(folder.name + "/leads.duckdb")
+            >>> store.suppress("jane@acme.example"), store.forget("jane@acme.example")
+            (1, 0)
+            >>> folder.cleanup()
+        """
+        keys = subject_keys(who, columns)
+        self._empty_journal()
+        return erasure.forget(self._database, keys)
+
+    def retention(self, older_than: timedelta) -> int:
+        """Erases what is older than an age, down to the bytes of the file.
+
+        Answers and raw bodies of that age go, of everybody, and the reasons requests of that age ended with.
+        People of whom nothing younger is left, neither an answer nor a request that asked for them, go as a
+        whole, as by ``forget``; of others the younger answers, all keys and links stay. The ledger keeps
+        what it cost.
+
+        Args:
+            older_than: the age; not negative.
+
+        Returns:
+            How many people lost an answer, or everything.
+
+        Raises:
+            InputError: if that is no age.
+            StoreError: as for ``forget``.
+        """
+        since = erasure.moment_before(datetime.now(UTC), older_than)
+        self._empty_journal()
+        return erasure.retain(self._database, since=since)
+
+    def suppress(self, who: Any, *, columns: Columns | None = None) -> int:
+        """Puts people on the list of those who must not be enriched; what the store has of them stays.
+
+        The list holds nothing but keyed hashes: of the addresses and profiles that are given, of name and
+        company where nothing else is, and of all addresses and profiles the store knows of whom these point
+        to. So suppress first, then forget.
+
+        Args:
+            who: as for ``forget``.
+            columns: as for ``forget``.
+
+        Returns:
+            How many hashes the list has gained; 0 if they were on it already.
+
+        Raises:
+            InputError: if anything given identifies nobody; then nothing was changed.
+        """
+        return suppression.suppress(self._database, subject_keys(who, columns), now=datetime.now(UTC))
+
+    def unsuppress(self, who: Any, *, columns: Columns | None = None) -> int:
+        """Takes people off that list, by what is given and what the store still knows of them.
+
+        Args:
+            who: as for ``forget``.
+            columns: as for ``forget``.
+
+        Returns:
+            How many hashes the list has lost.
+
+        Raises:
+            InputError: if anything given identifies nobody; then nothing was changed.
+        """
+        return suppression.unsuppress(self._database, subject_keys(who, columns))
+
+    def suppressed(self) -> int:
+        """How many hashes are on that list."""
+        return int(self.sql("select count(*) from suppression").item())
 
     # --- for the orchestrator ---------------------------------------------------------------------------
 
@@ -348,6 +467,19 @@ class EnrichmentStore:
         """
         with self.transaction() as turn:
             turn.write(**frames)
+
+    def _empty_journal(self) -> None:
+        """Before people are erased: whatever waits in the journal goes where it can be found."""
+        if self._journal.entries():
+            with self.transaction():
+                pass
+        if aside := self._journal.aside():
+            warnings.warn(
+                f"{len(aside)} damaged entries of the journal cannot be searched for people: "
+                f"{', '.join(map(str, aside))}. Delete them if people in them must be forgotten.",
+                JournalWarning,
+                stacklevel=3,
+            )
 
     def _take_in_journal(self, turn: Transaction) -> list[Path]:
         """Enters what the journal holds; the entries, to be deleted once that is true."""

@@ -76,6 +76,10 @@ class Journal:
         """The entries that wait to be taken in, oldest first."""
         return sorted(self.folder.glob("*.json"))
 
+    def aside(self) -> list[Path]:
+        """What is damaged, or was cut short by a crash."""
+        return sorted([*self.folder.glob("*.corrupt"), *self.folder.glob("*.tmp")])
+
     def read(self, path: Path) -> str | None:
         """The text of an entry; None if it is damaged or gone."""
         try:

@@ -21,7 +21,7 @@ _OWN_MOUNTS: Final = ("unshare", "-rm", "sh", "-c")
 _SMALL: Final = """
 mount -t tmpfs -o size=${1}k none "$0" || exit 99
 out=$2; shift 2; "$@"; code=$?
-cp -a "$0/." "$out"; exit $code
+rm -f "$0/filler"; cp -a "$0/." "$out"; exit $code
 """
 
 _READ_ONLY: Final = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" || exit 99; exec "$@"'
@@ -57,12 +57,13 @@ def own_mounts() -> bool:
     return tried.returncode == 0
 
 
-def full_disk(folder: Path, kilobytes: int) -> Outcome:
-    """A run on a disk of its own, which is this small."""
+def full_disk(folder: Path, kilobytes: int, *, leave: int | None = None) -> Outcome:
+    """A run on a disk of its own, where ``leave`` kilobytes are left after the first answer."""
     disk, left = folder / "disk", folder / "left"
     disk.mkdir()
     left.mkdir()
-    return _run(disk, left, [*_OWN_MOUNTS, _SMALL, str(disk), str(kilobytes), str(left)])
+    wrapper = [*_OWN_MOUNTS, _SMALL, str(disk), str(kilobytes), str(left)]
+    return _run(disk, left, wrapper, **({} if leave is None else {"leave": leave}))
 
 
 def quota(folder: Path, kilobytes: int) -> Outcome:
@@ -75,10 +76,12 @@ def read_only(folder: Path) -> Outcome:
     return _run(folder, None, [*_OWN_MOUNTS, _READ_ONLY, str(folder)])
 
 
-def _run(folder: Path, left: Path | None, wrapper: list[str]) -> Outcome:
+def _run(folder: Path, left: Path | None, wrapper: list[str], **options: int) -> Outcome:
     """A run in one folder, and one to the end over what is in another afterwards."""
     with Sandbox(limits=None, latency=0.02) as sandbox:
-        with worker(sandbox, folder / "buena.duckdb", _PEOPLE, wrapper=wrapper) as run:
+        with worker(
+            sandbox, folder / "buena.duckdb", _PEOPLE, wrapper=wrapper, concurrency=2, **options
+        ) as run:
             code, said, complaint = run.go().end()
         requests = sandbox.requests
         if left is None:

@@ -1,8 +1,8 @@
 """Somebody who looks into a store while others write, with nothing but DuckDB.
 
-``python -m tests.torture.reader FILE`` begins when a line comes on standard input, and counts the people every
-100 ms until that ends, with a short retry of its own. Says as one JSON object every count it saw, every failure,
-and how long it tried.
+``python -m tests.torture.reader FILE`` begins at a line on standard input, and counts the people every 100 ms
+until that ends, with a short retry of its own. Says as one JSON object every count it saw, every failure, and
+how long it tried.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def count(path: str) -> int:
     while True:
         try:
             with duckdb.connect(path, read_only=True) as connection:
-                return connection.sql("select count(*) from leads").fetchone()[0]  # type: ignore[index]
+                return connection.sql("select count(*) from leads").fetchall()[0][0]
         except duckdb.IOException:
             if time.monotonic() > latest:
                 raise

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.torture.breaking import SCENARIOS, break_runs
-from tests.torture.disks import full_disk, own_mounts, quota
+from tests.torture.disks import Outcome, full_disk, own_mounts, quota
 from tests.torture.killing import kill_rounds
 from tests.torture.verdict import Verdict
 
@@ -59,10 +59,19 @@ def vendor(name: str, seed: int) -> Tally:
     return Tally.of(broken.runs, broken.injected, broken.verdicts[-1], broken.complaints)
 
 
-def disk(kind: str, kilobytes: int) -> Tally:
-    """A run that could not write all it wanted, and one after it."""
+def disk(left: int) -> Tally:
+    """A run whose disk is full after the first answer, but for so many kilobytes, and one after it."""
     with tempfile.TemporaryDirectory() as folder:
-        outcome = {"full": full_disk, "quota": quota}[kind](Path(folder), kilobytes)
+        return _tally(full_disk(Path(folder), 64_000, leave=left))
+
+
+def file(kilobytes: int) -> Tally:
+    """A run that may make no file larger than this, and one after it."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _tally(quota(Path(folder), kilobytes))
+
+
+def _tally(outcome: Outcome) -> Tally:
     assert outcome.verdict is not None
     return Tally.of(2, 1, outcome.verdict, outcome.verdict.complaints)
 
@@ -75,6 +84,7 @@ def tortures(rounds: int) -> Iterator[tuple[str, list[Torture]]]:
     for number, name in enumerate(SCENARIOS, 2):
         yield name, [partial(vendor, name, 1000 * number + time) for time in range(times)]
     sizes = range(560, 2560, 2000 // times)
+    left = range(0, 2000, 2000 // times)
     if own_mounts():
-        yield "disk full", [partial(disk, "full", size) for size in sizes]
-    yield "file may not grow", [partial(disk, "quota", size) for size in sizes]
+        yield "disk full", [partial(disk, size) for size in left]
+    yield "file may not grow", [partial(file, size) for size in sizes]

@@ -8,11 +8,15 @@ standard error if the library says that it cannot go on.
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 import sys
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from typing import Final
 
-from buena_pipeline import BuenaClient, Enricher, EnrichmentStore
+from buena_pipeline import BuenaClient, Enricher, EnrichmentProgress, EnrichmentStore
 from buena_pipeline.errors import BuenaError
 from tests.torture.people import table_of
 
@@ -29,8 +33,17 @@ def options() -> argparse.Namespace:
     parser.add_argument("--timeout", type=float, default=30.0, help="of the client, in seconds")
     parser.add_argument("--lock-timeout", type=float, default=60.0, help="of the store, in seconds")
     parser.add_argument("--max-wait", type=float, default=30.0, help="seconds to wait for rate limits")
+    parser.add_argument("--leave", type=int, help="kilobytes to leave on the disk after the first answer")
     parser.add_argument("--output", help="a Parquet file for the enriched table")
     return parser.parse_args()
+
+
+def fill_disk(folder: Path, leave: int, _: EnrichmentProgress) -> None:
+    """Takes all the room that a disk has, but for some kilobytes; the next times it takes nothing."""
+    filler = folder / "filler"
+    if not filler.exists():
+        with filler.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, max(shutil.disk_usage(folder).free - 1024 * leave, 1))
 
 
 def main() -> None:
@@ -42,9 +55,11 @@ def main() -> None:
         return  # whoever started it is gone
     client = BuenaClient(concurrency=told.concurrency, timeout=told.timeout, backoff=0.01, limits=None)
     store = EnrichmentStore(told.store, lock_timeout=told.lock_timeout)
+    progress = None if told.leave is None else partial(fill_disk, Path(told.store).parent, told.leave)
+    patience = timedelta(seconds=told.max_wait)
     try:
         with client:
-            result = Enricher(client, store, max_wait=timedelta(seconds=told.max_wait)).run(table)
+            result = Enricher(client, store, max_wait=patience, progress=progress).run(table)
     except BuenaError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(GAVE_UP)

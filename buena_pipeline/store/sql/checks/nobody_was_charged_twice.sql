@@ -1,0 +1,37 @@
+-- Nobody was charged twice within 90 days for one block, as far as one could know that they are one person.
+--
+-- That is as it should be after a run with a shorter max_age or with retry_unknown; else please report it.
+with repeated as (
+    select person_id from person_answer where found group by person_id having count(*) > 1
+),
+-- since when it is known that somebody bought under this id is the person they are
+known as (
+    select person_id, min(linked_at) as linked_at from link group by person_id
+),
+purchase as (
+    select
+        coalesce(same_as, answer.person_id)                                              as person_id,
+        answer.person_id                                                                 as bought_as,
+        coalesce(linked_at, '-infinity')                                                 as linked_at,
+        request_id,
+        answered_at,
+        unnest(['personal', 'company', 'social', 'contact'])                             as block,
+        unnest([has_personal, has_company, has_social, has_contact])                     as bought
+    from answer left join same_person using (person_id) left join known using (person_id)
+    where found and coalesce(same_as, answer.person_id) in (from repeated)
+),
+neighbours as (
+    select *,
+        lag(request_id)  over before as previous_request,
+        lag(answered_at) over before as previous_at,
+        lag(bought_as)   over before as previous_as,
+        lag(linked_at)   over before as previously_linked_at
+    from purchase
+    where bought
+    window before as (partition by person_id, block order by answered_at, request_id)
+)
+select distinct person_id, request_id
+from neighbours
+where (request_id, bought_as) <> (previous_request, previous_as)
+  and answered_at < previous_at + interval 90 days
+  and (bought_as = previous_as or greatest(linked_at, previously_linked_at) < answered_at);
