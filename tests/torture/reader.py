@@ -16,11 +16,11 @@ from typing import Final
 import duckdb
 
 _EVERY: Final = 0.1
-_PATIENCE: Final = 2.0
+_PATIENCE: Final = 5.0
 
 
 def count(path: str) -> int:
-    """How many people are in the store; tries for two seconds to get in."""
+    """How many people are in the store; tries for some seconds to get in."""
     latest = time.monotonic() + _PATIENCE
     while True:
         try:
