@@ -13,10 +13,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture lint types contract format check clean
+.PHONY: help demo test torture lint types contract format check clean bench-ledger
 
 help: ## what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## enrich and score the example leads against a local sandbox
 	@$(BIN)/buena-pipeline demo
@@ -39,6 +39,9 @@ contract: $(VENV)/.dev ## imports point down the layers only
 	$(BIN)/lint-imports
 
 check: test lint types contract ## all that CI runs
+
+bench-ledger: $(VENV)/.dev ## what the durable ledger costs; PEOPLE=20000
+	$(BIN)/python bench/durability.py $(or $(PEOPLE),20000)
 
 format: $(VENV)/.dev ## mend what ruff can mend
 	$(BIN)/ruff check --fix .

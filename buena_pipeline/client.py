@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from threading import Event
@@ -22,6 +22,7 @@ from buena_pipeline.errors import AuthenticationError, SettingsError, Unreachabl
 from buena_pipeline.lenient_json import as_object, as_text, decode, load
 from buena_pipeline.settings import EnrichmentOptions, RateLimits, resolve_api_key, resolve_base_url
 from buena_pipeline.wire import (
+    Answer,
     Halt,
     Lead,
     RateLimited,
@@ -125,6 +126,7 @@ class BuenaClient:
         self.longest = attempts * (2 * timeout + 10.0) + 30.0
         self._attempts = attempts
         self._closing = Event()
+        self._patient = True
         self._backoff = backoff
         self._http = httpx.Client(
             base_url=self.base_url,
@@ -149,8 +151,12 @@ class BuenaClient:
     def close(self) -> None:
         """Waits for the requests in flight, then closes the connections."""
         self._closing.set()
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._threads.shutdown(wait=self._patient, cancel_futures=True)
         self._http.close()
+
+    def lose_patience(self) -> None:
+        """From now on ``close`` waits for nobody: threads end by themselves, with their answers."""
+        self._patient = False
 
     def submit(
         self,
@@ -282,4 +288,7 @@ class BuenaClient:
             return Halt(
                 VendorError(f"The request could not be made ({type(error).__name__}); nothing was charged.")
             )
-        return interpret(response.status_code, response.headers, response.content, now=datetime.now(UTC))
+        verdict = interpret(response.status_code, response.headers, response.content, now=datetime.now(UTC))
+        if isinstance(verdict, Answer):
+            return replace(verdict, seconds=response.elapsed.total_seconds())
+        return verdict

@@ -14,6 +14,7 @@
         ├── StoreLockedError  another process holds it
         ├── NotAStoreError    the file is something else
         ├── StoreDamagedError the file, or the log beside it, cannot be read
+        ├── EncryptionKeyError the key of an encrypted store is missing, wrong, or not needed
         ├── StoreVersionError it was written by a newer release
         └── QueryError        a user's SQL does not run
 
@@ -109,6 +110,10 @@ class NotAStoreError(StoreError):
 
 class StoreDamagedError(StoreError):
     """The store's file, or the log beside it, cannot be read as it was written."""
+
+
+class EncryptionKeyError(StoreError):
+    """An encrypted store is opened without its key or with another one, or a plain store with one."""
 
 
 class StoreVersionError(StoreError):

@@ -20,7 +20,7 @@ from buena_pipeline.match import match_items
 from buena_pipeline.pace import Quota, next_slot
 from buena_pipeline.plan import Batch
 from buena_pipeline.postings import Postings
-from buena_pipeline.schema import BLOCKS, IDENTITY_ROWS, STATUS
+from buena_pipeline.schema import BLOCKS, IDENTITY_ROWS, REQUEST_ROWS, STATUS
 from buena_pipeline.settings import RateLimits
 from buena_pipeline.store import EnrichmentStore, Transaction
 from buena_pipeline.wire import Answer
@@ -376,7 +376,8 @@ class Ledger:
         keys = self._keys.cast({"kind": pl.String}).join(asked, on="person_id")
         keys = keys.select(IDENTITY_ROWS.names()).cast(IDENTITY_ROWS)
         self._flying = pl.concat([self._flying, keys])
-        return {**Postings(request=[request.row for request in opened]).frames(), "new_identity": keys}
+        rows = pl.DataFrame([request.row for request in opened], schema=REQUEST_ROWS)
+        return {"new_request": rows, "new_identity": keys}
 
     def _without_known_keys(self, frames: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
         """Without the keys that people were asked with: those are in the store since their request left."""

@@ -119,7 +119,7 @@ def time_for(
     # of the windows that matter, the slowest repeats itself: one round of it tells all others
     slowest = max(allowed, key=lambda name: WINDOWS[name] / allowed[name])
     rounds, rest = divmod(requests - 1, allowed[slowest])
-    history: list[datetime] = list(sent)
+    history = [min(moment, now) for moment in sent]
     slot = now
     for _ in range(rest + 1):
         slot = next_slot(history, limits, now=slot)
@@ -161,7 +161,8 @@ def _held_by_count(
         return slot
     if len(sent) >= limit and (gives_back := min(sent[-limit], now) + length) > slot:
         return gives_back
-    first = bisect_right(sent, slot - length)
+    # between these two bounds, and so with a place left, even where moments are out of order
+    first = bisect_right(sent, slot - length, max(len(sent) - limit + 1, 0), len(sent) - nearly)
     left = limit - (len(sent) - first)
     return _spread(min(sent[-1], now), min(sent[first], now) + length, left)
 
@@ -174,7 +175,7 @@ def _held_by_quota(
     if not left >= 1:
         return resets_at
     if left <= quota.limit / 5 < math.inf:
-        return _spread(min(sent[-1], now) if len(sent) else quota.observed_at, resets_at, left)
+        return _spread(min(sent[-1] if len(sent) else quota.observed_at, now), resets_at, left)
     return now
 
 

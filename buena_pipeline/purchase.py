@@ -7,10 +7,12 @@ knows more than the vendor has been asked.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -51,6 +53,17 @@ _TICK: Final = 0.1
 _INTERRUPTED: Final = "the run was interrupted"
 
 
+@dataclass(frozen=True, slots=True)
+class _Leash:
+    """Holds a request back that did not leave in time: after its lease others take it for lost."""
+
+    stop: Stop
+    until: datetime
+
+    def is_set(self) -> bool:
+        return self.stop.is_set() or datetime.now(UTC) > self.until
+
+
 class Buyer:
     """Buys batches on the terms of a run.
 
@@ -85,6 +98,8 @@ class Buyer:
         self._again: deque[Batch] = deque()
         self._price = price
         self._probe = 1
+        self._turn_takes = 0.0
+        self._answer_takes = 0.0
         self._perhaps = 0.0
         self._unknown_in_a_row = 0
         self._not_before = datetime.min.replace(tzinfo=UTC)
@@ -127,7 +142,7 @@ class Buyer:
         try:
             while self._send():
                 for future in self._wait():
-                    self._take(self._flying.pop(future), future.result())
+                    self._land_one(future)
         except StoreError as error:
             self._land()
             raise self._ledger.rescue(error) from None
@@ -146,17 +161,24 @@ class Buyer:
         """Enters what has come, sends what may leave; False if nothing is on its way or waits."""
         if self._stop.is_set():
             self._halt(_INTERRUPTED)
-        places = self._client.concurrency - len(self._flying)
+        places = self._client.concurrency + self._ahead() - len(self._flying)
         due = places > 0 and datetime.now(UTC) >= self._not_before
         batches = self._next(places) if due else []
         settled = self._ledger.settled
         if batches or self._ledger.waiting:
+            began = time.monotonic()
             with self._ledger.turn() as turn:
                 self._open(turn, batches)
+            self._turn_takes = time.monotonic() - began
             for request in turn.opened:
                 self._flying[self._submit(request)] = request
         self._tell(settled=self._ledger.settled > settled)
         return bool(self._flying or (self._again and not self.bill.stopped))
+
+    def _ahead(self) -> int:
+        """Requests entered before there is a connection for them, so that none stands idle during a turn."""
+        rounds = self._turn_takes / self._answer_takes if self._answer_takes else 0.0
+        return math.ceil(self._client.concurrency * min(rounds, 1.0))
 
     # --- sending ----------------------------------------------------------------------------------------
 
@@ -222,7 +244,8 @@ class Buyer:
         leads = request.batch.people.to_dicts()  # at most 50
         options = EnrichmentOptions.of(request.batch.blocks)
         # rate limits are waited for here, where everybody who shares them learns of it
-        return self._client.submit(leads, options, max_wait=0, called_off=self._stop)
+        leash = _Leash(self._stop, request.row["happened_at"] + self._ledger.account.lease / 2)
+        return self._client.submit(leads, options, max_wait=0, called_off=leash)
 
     # --- waiting ----------------------------------------------------------------------------------------
 
@@ -251,24 +274,37 @@ class Buyer:
             return 0.0
         return max((self._not_before - datetime.now(UTC)).total_seconds(), 0.0)
 
+    def _land_one(self, future: Future[Verdict]) -> None:
+        request = self._flying.pop(future)
+        if not future.cancelled():
+            self._take(request, future.result())
+            return
+        self._ledger.close(request, "failed", "called off before it was sent")
+        self._requeue(request.batch)
+
+    def _call_off(self) -> None:
+        """What was entered ahead, and has not left, does not leave."""
+        for future in self._flying:
+            future.cancel()
+
     def _land(self) -> None:
         """The run breaks off: what waits stays, what is on its way is paid for, and each answer counts."""
         self._stop.set()
         while self._flying and not self._stop.gave_up:
             for future in wait(self._flying, _TICK, FIRST_COMPLETED).done:
                 with contextlib.suppress(Exception):  # one that cannot be used must not cost the others
-                    self._take(self._flying.pop(future), future.result())
+                    self._land_one(future)
         self._abandon()
 
     def _abandon(self) -> None:
         """Nobody waits any longer: what has left is of unknown outcome, what has not is called off."""
-        for future, request in self._flying.items():
-            if future.cancel():
-                self._ledger.close(request, "failed", "called off before it was sent")
-                self._ledger.settle(request.batch.people, "deferred", _INTERRUPTED)
+        self._call_off()
+        for future in list(self._flying):
+            if future.done():
+                self._land_one(future)
             else:
-                self._lose(request, "nobody waited for the answer after a second interrupt")
-        self._flying.clear()
+                self._client.lose_patience()
+                self._lose(self._flying.pop(future), "nobody waited for the answer after a second interrupt")
 
     def _tell(self, *, settled: bool) -> None:
         """Progress, where there is some, and when a wait begins or the end does."""
@@ -294,8 +330,8 @@ class Buyer:
             return
         self._unknown_in_a_row = 0
         match verdict:
-            case Answer():
-                self._waited, self._limited_in_a_row = 0.0, 0
+            case Answer(seconds=seconds):
+                self._waited, self._limited_in_a_row, self._answer_takes = 0.0, 0, seconds
                 missing = self._ledger.answer(request, verdict)
                 self._pay(request, verdict, missing)
             case RateLimited():
@@ -323,6 +359,7 @@ class Buyer:
             request, "refused", "rate limit", quota=verdict.quota, retry_at=now + timedelta(seconds=seconds)
         )
         self._requeue(request.batch)
+        self._call_off()
 
     def _end(self, request: Request, verdict: Verdict) -> None:
         """An answer after which nothing more is sent; the batch waits with the rest."""
@@ -429,4 +466,6 @@ class Buyer:
             self._again.appendleft(Batch(batch.blocks, batch.people[since:]))
 
     def _halt(self, reason: str) -> None:
-        self.bill.stopped = self.bill.stopped or (_INTERRUPTED if self._stop.is_set() else reason)
+        if self.bill.stopped is None:
+            self.bill.stopped = _INTERRUPTED if self._stop.is_set() else reason
+            self._call_off()

@@ -240,7 +240,7 @@ def _charges(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
     answered, charged = state == "answered", state == "charged"
     price = pl.col("credits_used") / pl.when(people > 0).then(people)
     bound = (people * price.filter(answered).max()).round().cast(pl.Int64, strict=False)
-    incomplete = answered & ~_tells_balance() & pl.col("credits_used").ne_missing(0)
+    incomplete = answered & ~_tells_balance()
     return (
         rows.with_columns(
             open=(state == "unknown")

@@ -147,3 +147,31 @@ def resolve_base_url(base_url: str | None) -> str:
 def resolve_store_path(path: str | os.PathLike[str] | None) -> Path:
     """The store's file from the argument, else ``BUENA_STORE``, else ``buena.duckdb`` where one works."""
     return Path(path or os.environ.get("BUENA_STORE", "") or "buena.duckdb").expanduser()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StoreKey:
+    """The key of an encrypted store, which no repr, log or traceback shows."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return "StoreKey(...)"
+
+
+def resolve_store_key(key: str | None) -> StoreKey | None:
+    """The key of an encrypted store from the argument, else from ``BUENA_STORE_KEY``; None for no encryption.
+
+    Raises:
+        SettingsError: for a key that is empty, no text, or has white space around it, as a line read from a
+            file has: it would open nothing that was made with the key itself.
+    """
+    text: object = os.environ.get("BUENA_STORE_KEY") or None if key is None else key
+    if text is None:
+        return None
+    if not isinstance(text, str) or not text.isprintable() or text.strip() != text or not text:
+        raise SettingsError(
+            "The key of the store (encryption_key= or BUENA_STORE_KEY) must be printable text without white "
+            "space around it, such as openssl rand -base64 32 makes it."
+        )
+    return StoreKey(text)

@@ -60,13 +60,17 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """200: some leads found, some not. ``rest`` is the raw text of envelope fields nobody knows."""
+    """200: some leads found, some not. ``rest`` is the raw text of envelope fields nobody knows.
+
+    ``seconds`` is how long the vendor took for it.
+    """
 
     items: tuple[Item, ...]
     credits_used: float | None = None
     credits_remaining: float | None = None
     rest: str | None = field(default=None, repr=False)
     quota: Quota | None = None
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ settings.load_profile("project")
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own key, URL or store never reaches a test."""
-    for name in ("BUENA_API_KEY", "BUENA_BASE_URL", "BUENA_STORE"):
+    for name in ("BUENA_API_KEY", "BUENA_BASE_URL", "BUENA_STORE", "BUENA_STORE_KEY"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -183,7 +183,7 @@ def test_a_report_tells_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """What may have been charged for nothing, why people wait and until when, is said."""
     report = EnrichmentReport(
         run_id="r", rows=10, invalid=1, duplicates=2, people=7, cached=1, enriched=2, failed=2,
-        failed_remembered=1, deferred=2, requests=3, credits_used=2.0, credits_avoided=4,
+        failed_remembered=1, suppressed=0, deferred=2, requests=3, credits_used=2.0, credits_avoided=4,
         credits_remaining=98.0, unknown=2, deferred_reason="no answer", resume_at=None,
     )  # fmt: skip
     lines = dict(describe_report(report))

@@ -145,12 +145,11 @@ DAMAGE = {
         insert into request select * replace ('failed' as state, now() as happened_at)
         from request where state = 'answered' limit 1
         """,
+        "update request set state = null where state = 'answered'",
         """
         insert into request select * replace ('charged' as state, now() as happened_at)
-        from request where state = 'in flight' limit 1
+        from request where state = 'answered' limit 1
         """,
-        "update request set state = null where state = 'answered'",
-        "update request set happened_at = happened_at - interval 1 hour where state = 'answered'",
     ],
     "credits_are_amounts": [
         "update request set credits_used = -1 where state = 'answered'",

@@ -166,6 +166,7 @@ def test_a_quota_stands_in_for_our_own_count() -> None:
     """A larger plan is used although our own limit is reached, and other windows still hold back."""
     sent = [at(-1)] * 60
     assert next_slot(sent, RateLimits(), now=NOON, quota=quota(remaining=540, limit=600)) == NOON
+    assert next_slot(sent, RateLimits(), now=NOON, quota=quota(remaining=59)) == NOON
     other = quota(remaining=540, limit=600, window="hour")
     assert next_slot(sent, RateLimits(), now=NOON, quota=other) == at(59)
 
@@ -200,6 +201,12 @@ def test_a_reset_beyond_the_window_is_a_clock_that_differs() -> None:
     assert next_slot([], RateLimits(), now=NOON, quota=ahead) == at(120)
 
 
+def test_a_quota_of_the_future_never_holds_back_beyond_its_reset() -> None:
+    """Observed by a clock that is ahead: places are spread from now on, not from then."""
+    ahead = quota(remaining=1, limit=5, resets=1, observed=2)
+    assert next_slot([], NONE, now=NOON, quota=ahead) == at(0.5)
+
+
 def test_a_window_of_another_name_only_holds_back() -> None:
     """Used up, it is waited for however long it lasts; else it changes nothing."""
     month = 2_592_000.0
@@ -224,15 +231,16 @@ skewed_history = st.lists(any_seconds | st.floats(0, 90_000), max_size=30).map(
     lambda moments: sorted(map(at, moments))
 )
 any_number = st.integers(-5, 30) | st.floats()
+any_moment = st.floats(-90_000, 90_000) | st.floats(-90, 90) | st.integers(-2, 5)
 any_quota = st.none() | st.builds(
     Quota,
-    observed_at=st.floats(-90_000, 90_000).map(at),
+    observed_at=any_moment.map(at),
     window=st.sampled_from([*WINDOWS, "month", ""]),
     limit=any_number,
     remaining=any_number,
-    resets_at=st.floats(-90_000, 90_000).map(at),
+    resets_at=any_moment.map(at),
 )
-any_block = st.none() | st.floats(-100, 90_000).map(at)
+any_block = st.none() | any_moment.map(at)
 
 
 @given(any_history, any_limits, st.lists(st.floats(0, 100), min_size=1, max_size=40))
@@ -261,6 +269,40 @@ def test_a_slot_is_neither_past_nor_far(
     if told is not None and told.window not in WINDOWS:
         ends.append(told.resets_at)
     assert slot <= max(ends)
+
+
+def test_moments_out_of_order_are_counted_from_the_end() -> None:
+    """A stray old moment does not hide the last fifth of the window."""
+    sent = [at(50)] * 8 + [at(10)] + [at(50)] * 3 + [at(95)]
+    assert next_slot(sent, a_minute(5), now=at(100)) == at(95 + (110 - 95) / 2)
+
+
+@given(
+    st.lists(any_moment, max_size=30).map(lambda moments: [at(moment) for moment in moments]),
+    any_limits,
+    any_quota,
+    any_block,
+    st.integers(0, 20),
+)
+def test_moments_out_of_order_raise_nothing(
+    sent: list[datetime],
+    limits: RateLimits,
+    told: Quota | None,
+    block: datetime | None,
+    requests: int,
+) -> None:
+    """Several clocks do not agree: there is a slot all the same, and a time."""
+    assert next_slot(sent, limits, now=NOON, quota=told, blocked_until=block) >= NOON
+    assert time_for(requests, sent, limits, now=NOON) >= timedelta(0)
+
+
+@given(skewed_history, any_limits, st.integers(1, 3))
+def test_a_request_of_now_goes_behind_those_of_the_future(
+    sent: list[datetime], limits: RateLimits, more: int
+) -> None:
+    """What a process appends as it sends need not be sorted in: all of it counts as now."""
+    as_now = [min(moment, NOON) for moment in sent] + [NOON] * more
+    assert next_slot(sent + [NOON] * more, limits, now=NOON) == next_slot(as_now, limits, now=NOON)
 
 
 @given(any_history, any_limits, any_quota, any_block)
@@ -398,6 +440,12 @@ def test_time_after_a_day_that_is_used_up() -> None:
     """The ledger is reckoned with: what was sent six hours ago comes back in eighteen."""
     sent = [at(-6 * 3_600)] * 10_000
     assert time_for(1, sent, RateLimits(), now=NOON) == timedelta(hours=18)
+
+
+def test_time_with_requests_of_the_future() -> None:
+    """They count as now here, too."""
+    ahead = time_for(3, [at(500)] * 4, a_minute(5), now=NOON)
+    assert ahead == time_for(3, [NOON] * 4, a_minute(5), now=NOON) == timedelta(minutes=1)
 
 
 @pytest.mark.parametrize("requests", [5, 55, 70, 999, 1_500, 4_000, 12_000])

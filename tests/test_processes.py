@@ -95,6 +95,7 @@ class Shell:
         """A progress callback."""
         if self._holder is None:
             self._holder = self._stack.enter_context(holder(self._store.path)).go()
+            self._holder.wait_for("open")
 
     def close(self) -> None:
         """Lets go of the file."""

@@ -104,7 +104,9 @@ def test_a_request_that_died_with_its_process_is_settled_once_its_lease_is_over(
         (BEFORE, LOST | {"lease_until": None}, answer("after", 1000, 10, 980)),
         (BEFORE, LOST, answer("a", 1000, 10, None), request("b", 1010, credits_remaining=980.0)),
         (BEFORE, LOST, request("failed", 1000, "failed"), request("refused", 1010, "refused")),
-        (BEFORE, LOST, request("402", 1000, "refused", credits_remaining=0.0)),
+        (BEFORE | {"credits_remaining": 5.0}, LOST, request("402", 1000, "refused", credits_remaining=0.0)),
+        (answer("touching", 0, 10, 990, took=10), LOST, answer("after", 1000, 10, 980)),
+        (BEFORE, LOST, answer("as the lease ends", 610, 10, 980)),
         tuple(row | {"account": None} for row in (BEFORE, LOST, answer("after", 1000, 10, 980))),
         (BEFORE, LOST, answer("other account", 1000, 10, 980, account="other")),
     ],
@@ -223,6 +225,26 @@ def test_a_top_up_in_the_middle_of_a_busy_period_makes_its_order_doubtful(size: 
     lost = request("lost", 5101, "unknown")
     assert settled(BEFORE, *run, lost) == {"lost": (NOT_CHARGED, 0)}
     assert settled(BEFORE, *more, lost) == {}
+    if size > 1000:  # nothing before or after it: only the times contradict the balances
+        assert settled(*more, lost) == {}
+
+
+def test_a_doubtful_period_brackets_nobody_before_it() -> None:
+    """Its first answer by balance came after a top-up that hides what the lost request cost."""
+    rows = (
+        answer("start", 0, 10, 200),
+        request("lost", 10, "unknown", credits_reserved=50.0),  # 50
+        answer("early", 1000, 10, 140, took=100),  # then +60
+        answer("late", 1010, 50, 150, took=100),
+        answer("end", 2000, 0, 150),
+    )
+    assert settled(*rows) == {}
+
+
+def test_of_two_with_one_balance_the_one_that_cost_something_is_first() -> None:
+    """The other one found nobody."""
+    rows = (answer("paid", 20, 10, 980, took=60), answer("free", 30, 0, 980, took=20))
+    assert settled(BEFORE, LOST, *rows, answer("after", 1000, 0, 980)) == {"lost": (NOT_CHARGED, 0)}
 
 
 @pytest.mark.parametrize(

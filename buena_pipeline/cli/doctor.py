@@ -19,8 +19,9 @@ from buena_pipeline import __version__
 from buena_pipeline.cli.display import amount
 from buena_pipeline.client import BuenaClient
 from buena_pipeline.errors import BuenaError
-from buena_pipeline.settings import resolve_base_url, resolve_store_path
+from buena_pipeline.settings import resolve_base_url, resolve_store_key, resolve_store_path
 from buena_pipeline.store import EnrichmentStore
+from buena_pipeline.store.encryption import INSTALL, crypto_is_installed
 from buena_pipeline.store.integrity import RESOLVE_THEMSELVES
 
 _PACKAGES: Final = ("polars", "duckdb", "httpx", "pyarrow")
@@ -60,6 +61,7 @@ def examine(store: Path | None = None, *, lock_timeout: float = 5.0) -> Iterator
     """
     yield from _versions()
     yield from _api()
+    yield from _encryption()
     yield from _store(resolve_store_path(store), lock_timeout)
 
 
@@ -129,6 +131,22 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def _encryption() -> Iterator[Check]:
+    """Whether an encrypted store can be written, if there is a key for one."""
+    try:
+        if resolve_store_key(None) is None:
+            return
+    except BuenaError as error:
+        yield Check("fail", "encryption", str(error))
+        return
+    if crypto_is_installed():
+        yield Check("ok", "encryption", "a key is set, and DuckDB's extension httpfs is there")
+    else:
+        yield Check(
+            "fail", "encryption", "the store can be read, but not written: httpfs is missing", INSTALL
+        )
+
+
 def _store(path: Path, lock_timeout: float) -> Iterator[Check]:
     """Whether the store can be opened, what is in it, and whether it is whole."""
     if not path.exists():
@@ -139,8 +157,8 @@ def _store(path: Path, lock_timeout: float) -> Iterator[Check]:
             "fail", "store", f"{path} cannot be created", "create its folder, or name another with --store"
         )
         return
-    store = EnrichmentStore(path, read_only=True, lock_timeout=lock_timeout)
     try:
+        store = EnrichmentStore(path, read_only=True, lock_timeout=lock_timeout)
         stats = store.stats()
         schema = store.sql("select max(value::int) from meta where name = 'schema_version'").item()
         checks = store.check()

@@ -23,12 +23,15 @@ import filelock
 import stamina
 
 from buena_pipeline.errors import (
+    EncryptionKeyError,
     NotAStoreError,
     StoreDamagedError,
     StoreError,
     StoreLockedError,
     StoreVersionError,
 )
+from buena_pipeline.settings import StoreKey
+from buena_pipeline.store.encryption import attach, encrypted_connection
 
 SCHEMA_VERSION: Final = 2
 """The schema this release writes; an older file is migrated, a newer one refused."""
@@ -46,7 +49,7 @@ _LOG_SIZE: Final = "4MB"
 
 _DAMAGE: Final = re.compile(
     r"Corrupt (database |WAL )?file|while replaying WAL|Could not read enough bytes"
-    r"|database has been invalidated|Failed to deserialize"
+    r"|database has been invalidated|Failed to deserialize|Computed AES tag differs"
 )
 
 # what these say is about files and names, not about values
@@ -66,12 +69,16 @@ class Database:
         path: the file; created on first use, unless ``read_only``.
         lock_timeout: seconds to wait for others to let go of the file.
         read_only: never write, and never create the file.
+        key: of an encrypted file.
     """
 
-    def __init__(self, path: Path, *, lock_timeout: float, read_only: bool) -> None:
+    def __init__(
+        self, path: Path, *, lock_timeout: float, read_only: bool, key: StoreKey | None = None
+    ) -> None:
         self.path = path
         self.lock_timeout = lock_timeout
         self.read_only = read_only
+        self._key = key
         self._turn = threading.RLock()
         self._sidecar = filelock.FileLock(f"{path}.lock", thread_local=False, mode=0o600)
         self._checked = False
@@ -90,6 +97,7 @@ class Database:
             StoreLockedError: if others hold the file for longer than ``lock_timeout``.
             NotAStoreError: if the file is something else, or missing and ``read_only``.
             StoreDamagedError: if it cannot be read as it was written.
+            EncryptionKeyError: if it does not open with the key that was given, or with none.
             StoreVersionError: if a newer release wrote it.
         """
         patience = self.lock_timeout if lock_timeout is None else lock_timeout
@@ -120,7 +128,7 @@ class Database:
             except BaseException as error:
                 with contextlib.suppress(duckdb.Error):  # a commit that failed has rolled back
                     connection.rollback()
-                if _is_about_the_disk(error):
+                if isinstance(error, duckdb.Error) and _is_about_the_disk(error):
                     raise self._refused(error) from None
                 raise
 
@@ -204,7 +212,7 @@ class Database:
 
     def _open(self, *, read_only: bool, lock_timeout: float) -> duckdb.DuckDBPyConnection:
         def opened() -> duckdb.DuckDBPyConnection:
-            connection = duckdb.connect(str(self.path), read_only=read_only, config=_CONFIG)
+            connection = self._connection(self.path, read_only=read_only)
             connection.execute("set TimeZone = 'UTC'")
             if not read_only:
                 # a checkpoint rewrites the last row group of every table: too dear for every single commit
@@ -228,6 +236,15 @@ class Database:
             raise self._explain(error, lock_timeout) from None
         raise AssertionError  # pragma: no cover - retry_context returns or raises
 
+    def attach(self, connection: duckdb.DuckDBPyConnection, path: Path, *, name: str) -> None:
+        """Gives a connection a second file to write to, encrypted if the store is."""
+        attach(connection, path, name=name, key=self._key)
+
+    def _connection(self, path: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+        if self._key is not None:
+            return encrypted_connection(path, self._key, read_only=read_only, config=_CONFIG)
+        return duckdb.connect(str(path), read_only=read_only, config=_CONFIG)
+
     def _explain(self, error: duckdb.Error, lock_timeout: float) -> StoreError:
         """What a user makes of an error of DuckDB; none of it quotes what is in the store."""
         text, path = str(error), str(self.path)
@@ -239,7 +256,7 @@ class Database:
                 "Close the DuckDB shell or program that has it open, then try again.",
                 path=path,
             )
-        if "different configuration" in text:
+        if "different configuration" in text or "Unique file handle conflict" in text:
             return StoreLockedError(
                 f"The store {path} is already open in this process through duckdb.connect(). "
                 "Close that connection, or query with EnrichmentStore.sql().",
@@ -251,6 +268,8 @@ class Database:
                 "this one was left as it is.",
                 path=path,
             )
+        if mistake := _key_mistake(text):
+            return EncryptionKeyError(f"The store {path} {mistake}", path=path)
         if is_damage(error):
             return StoreDamagedError(_damage(path, text.splitlines()[0]), path=path)
         # other errors may quote a value
@@ -281,7 +300,7 @@ class Database:
         try:
             draft = self._workshop / self.path.name
             try:
-                with duckdb.connect(str(draft), config=_CONFIG) as connection:
+                with self._connection(draft) as connection:
                     _apply_migrations(connection, since=0)
                     # closing would do it, too, but says nothing when it fails
                     connection.execute("checkpoint")
@@ -337,8 +356,26 @@ def is_damage(error: duckdb.Error) -> bool:
     return _DAMAGE.search(str(error)) is not None
 
 
+def _key_mistake(text: str) -> str | None:
+    """What is wrong with the key, and what to do; None if nothing is."""
+    if "Wrong encryption key" in text:
+        return (
+            "does not open with this key. Give the one it was made with, as encryption_key= or "
+            "BUENA_STORE_KEY; without it nobody can read the store."
+        )
+    if "Cannot open encrypted database" in text:
+        return "is encrypted: give its key as encryption_key= or BUENA_STORE_KEY."
+    if "A key is explicitly specified" in text:
+        return (
+            "is not encrypted, but a key was given. Leave out encryption_key= and BUENA_STORE_KEY, "
+            "or name a new file for an encrypted store."
+        )
+    return None
+
+
 def _damage(path: str, what: str) -> str:
     """What to do about a damaged file, or a damaged log."""
+    what = what.removesuffix(", are you using the right key?")  # it is: the file opened with it
     if "WAL" in what:
         return (
             f"The log {path}.wal beside the store is damaged ({what}). It holds the newest answers: copy "
@@ -351,10 +388,9 @@ def _damage(path: str, what: str) -> str:
     )
 
 
-def _is_about_the_disk(error: BaseException) -> bool:
+def _is_about_the_disk(error: duckdb.Error) -> bool:
     """Whether a write failed for a reason outside of what was written."""
-    inside = duckdb.ProgrammingError | duckdb.DataError
-    return isinstance(error, duckdb.Error) and not isinstance(error, inside) and not is_damage(error)
+    return not isinstance(error, duckdb.ProgrammingError | duckdb.DataError) and not is_damage(error)
 
 
 def _is_locked(error: Exception) -> bool:

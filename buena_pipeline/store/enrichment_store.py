@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,11 +21,12 @@ import pyarrow as pa
 from buena_pipeline.errors import JournalWarning, NotAStoreError, QueryError, SettingsError, StoreError
 from buena_pipeline.postings import Postings
 from buena_pipeline.schema import RECORD, TIMESTAMP
-from buena_pipeline.settings import resolve_store_path
+from buena_pipeline.settings import StoreKey, resolve_store_key, resolve_store_path
 from buena_pipeline.store import erasure, suppression
 from buena_pipeline.store.database import Database, is_damage, statement
 from buena_pipeline.store.integrity import check_integrity
 from buena_pipeline.store.journal import Journal
+from buena_pipeline.store.sealing import sealed, unsealed
 from buena_pipeline.store.subjects import subject_keys
 from buena_pipeline.store.transaction import Transaction
 
@@ -50,6 +52,18 @@ class StoreStats:
     file_bytes: int
 
 
+def _journal(path: Path, key: StoreKey | None) -> Journal:
+    """The journal beside a store, sealed with the store's key."""
+    folder = Path(f"{path}.journal")
+    if key is None:
+        return Journal(folder)
+    return Journal(
+        folder,
+        seal=partial(sealed, key=key, spare=path.parent),
+        unseal=partial(unsealed, key=key, spare=path.parent),
+    )
+
+
 class EnrichmentStore:
     """The DuckDB file that remembers every answer, every key and every credit.
 
@@ -59,11 +73,13 @@ class EnrichmentStore:
 
     Args:
         path: the file; default ``BUENA_STORE``, else ``buena.duckdb`` in the working folder.
+        encryption_key: makes a new file encrypted, and opens one that is; default ``BUENA_STORE_KEY``, else
+            no encryption. Nobody reads the store without it. Writing then needs DuckDB's extension httpfs.
         read_only: never write, and never create the file.
         lock_timeout: seconds to wait while other programs hold the file.
 
     Raises:
-        SettingsError: for ``":memory:"``, which would forget what was paid for.
+        SettingsError: for ``":memory:"``, which would forget what was paid for, and for an empty key.
         NotAStoreError: for the name of a table, such as ``leads.csv``.
 
     Example:
@@ -79,6 +95,7 @@ class EnrichmentStore:
         self,
         path: str | os.PathLike[str] | None = None,
         *,
+        encryption_key: str | None = None,
         read_only: bool = False,
         lock_timeout: float = 60.0,
     ) -> None:
@@ -92,8 +109,9 @@ class EnrichmentStore:
                 f"{resolved} is a table by its name; the store is a DuckDB file, such as buena.duckdb.",
                 path=str(resolved),
             )
-        self._database = Database(resolved, lock_timeout=lock_timeout, read_only=read_only)
-        self._journal = Journal(Path(f"{resolved}.journal"))
+        key = resolve_store_key(encryption_key)
+        self._database = Database(resolved, lock_timeout=lock_timeout, read_only=read_only, key=key)
+        self._journal = _journal(resolved, key)
 
     def __repr__(self) -> str:
         return f"EnrichmentStore({str(self.path)!r})"
@@ -361,6 +379,7 @@ class EnrichmentStore:
             turn = Transaction(connection, self._journal.alive)
             taken_in = self._take_in_journal(turn)
             yield turn
+            turn.link()
         for entry in taken_in:
             entry.unlink(missing_ok=True)
 

@@ -29,7 +29,7 @@ def rewrite(database: Database, connection: duckdb.DuckDBPyConnection, sources: 
     """
     try:
         with database.draft() as draft:
-            connection.execute("attach ? as draft", [str(draft)])
+            database.attach(connection, draft, name="draft")
             try:
                 _copy_tables(database, connection, sources)
                 _copy_views(connection)

@@ -24,12 +24,12 @@ from buena_pipeline.schema import (
 )
 from buena_pipeline.store.database import statement
 
-_COMMIT_INPUTS: Final = {
-    "new_run": RUN_ROWS,
-    "new_request": REQUEST_ROWS,
-    "new_response": RESPONSE_ROWS,
-    "new_answer": ANSWER_ROWS,
-    "new_identity": IDENTITY_ROWS,
+_TABLES: Final = {
+    "request": REQUEST_ROWS,
+    "run": RUN_ROWS,
+    "response": RESPONSE_ROWS,
+    "answer": ANSWER_ROWS,
+    "identity": IDENTITY_ROWS,
 }
 
 
@@ -61,6 +61,7 @@ class Transaction:
     ) -> None:
         self._connection = connection
         self._alive = alive
+        self._keys: list[pl.DataFrame] = []
 
     # --- reading ----------------------------------------------------------------------------------------
 
@@ -132,11 +133,23 @@ class Transaction:
 
     def write(self, **frames: pl.DataFrame) -> None:
         """Writes what happened; twice the same is written once. ``EnrichmentStore.commit`` says more."""
-        for name, schema in _COMMIT_INPUTS.items():
-            frame = frames.get(name)
+        for table, schema in _TABLES.items():
+            frame = frames.get(f"new_{table}")
+            if table != "request" and (frame is None or frame.is_empty()):
+                continue
             rows = schema.to_frame() if frame is None else frame.select(schema.names()).cast(schema)
-            self._connection.register(name, rows.to_arrow())
-        self._connection.execute(statement("commit.sql"))
+            self._connection.register(f"new_{table}", rows.to_arrow())
+            self._connection.execute(statement(f"commit/{table}.sql"))
+            if table == "identity":
+                self._keys.append(rows.select("kind", "value"))
+                if rows["request_id"].null_count():
+                    self._connection.execute(statement("commit/learned.sql"))
+
+    def link(self) -> None:
+        """People who share a key that this turn wrote, and are one, become one."""
+        if not self._keys:
+            return
+        self._connection.register("written", pl.concat(self._keys).unique().to_arrow())
         self._connection.execute(statement("shared_keys.sql"))
         shared = self._connection.sql("select * replace (person_id::varchar as person_id) from shared").pl()
         if shared.height:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,8 +19,8 @@ from tests.torture.clock import let_time_pass
 from tests.torture.people import table_of
 from tests.torture.verdict import Memory, Verdict, judge
 
-_FIRST: Final = 260
-_CROWD: Final = 420
+_FIRST: Final = 210
+_CROWD: Final = 330
 
 _UNTOLD: Final = timedelta(seconds=61)
 """How long to wait after a 429 that does not tell, and a little more."""
@@ -129,7 +130,9 @@ def break_runs(folder: Path, scenario: Scenario, *, seed: int) -> Broken:
             let_time_pass(store, _UNTOLD)
             sandbox.credits = 100_000
             if table is not tables[-1]:
-                _break(sandbox, scenario, dice)
+                break_vendor(sandbox, scenario.faults, dice)
+                if scenario.credits:
+                    sandbox.credits = dice.randint(20, 180)
             verdicts.append(_run(sandbox, store, table, scenario, concurrency=dice.randint(1, 6)))
             memory.look()
         injected = sum(
@@ -138,11 +141,10 @@ def break_runs(folder: Path, scenario: Scenario, *, seed: int) -> Broken:
     return Broken(len(tables), injected, tuple(verdict for verdict in verdicts if verdict is not None))
 
 
-def _break(sandbox: Sandbox, scenario: Scenario, dice: random.Random) -> None:
-    for fault in dice.sample(scenario.faults, len(scenario.faults)):
-        sandbox.inject(replace(fault, after=dice.randint(0, 4), times=dice.randint(1, 5)))
-    if scenario.credits:
-        sandbox.credits = dice.randint(20, 240)
+def break_vendor(sandbox: Sandbox, faults: Sequence[Fault], dice: random.Random) -> None:
+    """Switches the faults on, in any order, each for some requests and from a moment of its own."""
+    for fault in dice.sample(faults, len(faults)):
+        sandbox.inject(replace(fault, after=dice.randint(0, 3), times=dice.randint(1, 4)))
 
 
 def _run(

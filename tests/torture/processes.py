@@ -18,10 +18,18 @@ ROOT: Final = Path(__file__).parents[2]
 _PATIENCE: Final = 60.0
 
 _HOLD: Final = """
-import sys, duckdb
-with duckdb.connect(sys.argv[1]) as connection:
-    print("ready", flush=True)
-    sys.stdin.read()
+import sys, time, duckdb
+print("ready", flush=True)
+sys.stdin.readline()
+while True:
+    try:
+        connection = duckdb.connect(sys.argv[1])
+        break
+    except duckdb.IOException:
+        time.sleep(0.001)
+print("open", flush=True)
+sys.stdin.read()
+connection.close()
 """
 
 
@@ -62,13 +70,17 @@ class Process:
 
     def go(self) -> Process:
         """Waits until it is ready, and lets it begin."""
-        assert self._process.stdout is not None
+        self.wait_for("ready")
         assert self._process.stdin is not None
-        said = self._process.stdout.readline()
-        assert said == "ready\n", f"it did not start: {said}{self.end()[1:]}"
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
         return self
+
+    def wait_for(self, word: str) -> None:
+        """Waits until it says this word, on a line of its own."""
+        assert self._process.stdout is not None
+        said = self._process.stdout.readline()
+        assert said == f"{word}\n", f"it did not come to that: {said}{self.end()[1:]}"
 
     def signal(self, number: int) -> None:
         """Sends it a signal."""
@@ -118,7 +130,7 @@ def reader(store: Path) -> Process:
 
 
 def holder(store: Path) -> Process:
-    """A process that keeps a store open, as a DuckDB shell does that somebody left, until its ``end``."""
+    """A process that opens a store as soon as it can, says ``open``, and has it open until its ``end``."""
     return Process("-c", _HOLD, str(store))
 
 

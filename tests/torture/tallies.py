@@ -45,10 +45,10 @@ class Tally:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
-def kill(seed: int, rounds: int) -> Tally:
+def kill(seed: int, rounds: int, *, held: bool = False, broken: bool = False) -> Tally:
     """Rounds of kill -9 over one store."""
     with tempfile.TemporaryDirectory() as folder:
-        outcome = kill_rounds(Path(folder), seed=seed, rounds=rounds)
+        outcome = kill_rounds(Path(folder), seed=seed, rounds=rounds, held=held, broken=broken)
     return Tally.of(outcome.runs, outcome.killed, outcome.verdict, outcome.verdict.complaints)
 
 
@@ -79,7 +79,10 @@ def _tally(outcome: Outcome) -> Tally:
 def tortures(rounds: int) -> Iterator[tuple[str, list[Torture]]]:
     """The rows of the table, and what is to be done for each."""
     stores = [min(_ROUNDS_A_STORE, rounds - done) for done in range(0, rounds, _ROUNDS_A_STORE)]
-    yield "kill -9 at a random moment", [partial(kill, 1000 + seed, some) for seed, some in enumerate(stores)]
+    yield "kill -9", [partial(kill, 1000 + seed, some) for seed, some in enumerate(stores)]
+    few = [partial(kill, 1500 + seed, max(some // 4, 1)) for seed, some in enumerate(stores)]
+    yield "kill -9 while the vendor breaks", [partial(some, broken=True) for some in few]
+    yield "kill -9 while a shell holds the store", [partial(some, held=True) for some in few]
     times = max(rounds // _ROUNDS_A_SEED, 1)
     for number, name in enumerate(SCENARIOS, 2):
         yield name, [partial(vendor, name, 1000 * number + time) for time in range(times)]

@@ -1,0 +1,8 @@
+-- Keys that came without a request: what a table says of people who are known already.
+--   in:  new_identity
+
+insert into identity by name
+select distinct md5(concat(kind, chr(31), value))::uuid as key, kind, person_id::uuid as person_id, known_at
+from new_identity
+where request_id is null
+  and (md5(concat(kind, chr(31), value))::uuid, person_id::uuid) not in (select (key, person_id) from person_key);
