@@ -19,7 +19,7 @@ from buena_pipeline.schema import STATUS
 from buena_pipeline.terms import BEYOND_BUDGET, BEYOND_THE_DAY
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Draft:
     """The people of a table, numbered by their first row.
 

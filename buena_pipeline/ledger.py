@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -57,7 +57,7 @@ class Request:
     """A batch under way, and its row in the ledger."""
 
     batch: Batch
-    row: dict[str, Any]
+    row: dict[str, Any] = field(repr=False)
 
     @property
     def reserved(self) -> float:

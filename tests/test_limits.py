@@ -20,7 +20,7 @@ def addresses(count: int) -> pl.DataFrame:
 
 
 def test_processes_that_share_a_store_share_its_limits(tmp_path: Path) -> None:
-    """What one sends the other counts; beyond the limit nothing is sent, and the report says when to go on."""
+    """What one sends the other counts; beyond the limit nothing is sent; the report says when to go on."""
     limits = Limits(minute=None, hour=3, day=None)
     reports = []
     with Sandbox(limits=None) as sandbox:

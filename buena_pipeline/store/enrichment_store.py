@@ -150,7 +150,7 @@ class EnrichmentStore:
             except duckdb.Error as error:
                 if is_damage(error):
                     raise
-                raise QueryError(f"The query does not run: {error}", path=str(self.path)) from None
+                raise QueryError(f"The query does not run: {_said(error)}", path=str(self.path)) from None
             except (pl.exceptions.PolarsError, pa.ArrowException) as error:
                 raise QueryError(
                     f"The result has a type that no table here holds; cast it, such as x::varchar: {error}",
@@ -515,3 +515,16 @@ class EnrichmentStore:
                 turn.write(**frames)
                 taken.append(entry)
         return taken
+
+
+def _said(error: duckdb.Error) -> str:
+    """What DuckDB says of a query; of values, which may be somebody's, only that there was one."""
+    text = str(error)
+    about_the_query = (
+        duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException | duckdb.SyntaxException
+    )
+    if isinstance(error, about_the_query) or "read-only" in text:
+        return text
+    if isinstance(error, duckdb.ConversionException):
+        return "a value cannot be converted to the type asked for; try_cast makes it null instead."
+    return f"{text.partition(':')[0]}, at a value that is not shown here."
