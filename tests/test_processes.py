@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shutil
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from threading import Timer
 
 import polars as pl
+import pytest
 
 from buena_pipeline import BuenaClient, Enricher, EnrichmentProgress, EnrichmentStore, Sandbox
-from buena_pipeline.errors import StoreLockedError
+from buena_pipeline.errors import JournalWarning, StoreLockedError
 from tests.torture.people import table_of
 from tests.torture.processes import Process, holder, reader, wait_until, worker
-from tests.torture.verdict import UNKNOWN, Memory, judge
+from tests.torture.verdict import UNKNOWN, Memory, Verdict, judge
 
 
 def test_four_processes_a_reader_and_a_killed_one(tmp_path: Path) -> None:
@@ -117,19 +120,66 @@ def test_a_run_waits_for_somebody_who_has_the_store_open(tmp_path: Path) -> None
         assert judge(sandbox, store, table, result).complaints == []
 
 
-def test_a_run_does_not_wait_for_ever_and_loses_nothing(tmp_path: Path) -> None:
-    """Answers that the store cannot take are there, once, when it can be opened again."""
-    store, table = EnrichmentStore(tmp_path / "buena.duckdb", lock_timeout=0.1), table_of(range(300))
-    memory = Memory(store)
-    with Sandbox(limits=None, latency=0.05) as sandbox, ExitStack() as stack:
+def leave_a_journal(sandbox: Sandbox, store: EnrichmentStore, people: int) -> None:
+    """A run whose answers the store cannot take, because somebody has it open."""
+    impatient = EnrichmentStore(store.path, lock_timeout=0.1)
+    with (
+        ExitStack() as stack,
+        BuenaClient(sandbox.api_key, sandbox.url, concurrency=3, limits=None) as client,
+    ):
         shell = Shell(store, stack)
-        with BuenaClient(sandbox.api_key, sandbox.url, concurrency=3, limits=None) as client:
-            with contextlib.suppress(StoreLockedError):
-                Enricher(client, store, progress=shell.open).run(table)
-            shell.close()
-            store = EnrichmentStore(store.path)
-            result = Enricher(client, store).run(table)
+        with contextlib.suppress(StoreLockedError):
+            Enricher(client, impatient, progress=shell.open).run(table_of(range(people)))
+        shell.close()
+
+
+def finish(sandbox: Sandbox, store: EnrichmentStore, people: int) -> Verdict:
+    """Another run, to its end."""
+    with BuenaClient(sandbox.api_key, sandbox.url, limits=None) as client:
+        result = Enricher(client, store).run(table_of(range(people)))
+    return judge(sandbox, store, table_of(range(people)), result)
+
+
+def journal(store: EnrichmentStore) -> Path:
+    """The folder of answers that wait for the store."""
+    return store.path.with_name(f"{store.path.name}.journal")
+
+
+def test_answers_that_the_store_cannot_take_are_taken_in_later_and_once(tmp_path: Path) -> None:
+    """A run does not wait for ever; a crash between the two steps, and a copy, make nothing double."""
+    store = EnrichmentStore(tmp_path / "buena.duckdb")
+    memory = Memory(store)
+    with Sandbox(limits=None, latency=0.05) as sandbox:
+        leave_a_journal(sandbox, store, 300)
+        kept = list(journal(store).glob("*.json"))
+        assert len(kept) > 0
+        shutil.copytree(journal(store), tmp_path / "copy")
+        shutil.copy(kept[0], kept[0].with_name(f"0{kept[0].name}"))
+        verdict = finish(sandbox, store, 300)
+        assert verdict.complaints == []
+        assert (verdict.answered, verdict.unknown) == (300, 0)
         memory.look()
-        verdict = judge(sandbox, store, table, result)
-    assert verdict.complaints == []
-    assert (verdict.answered, verdict.unknown) == (300, 0)
+        assert list(journal(store).glob("*.json")) == []
+        shutil.copytree(tmp_path / "copy", journal(store), dirs_exist_ok=True)
+        assert finish(sandbox, store, 300) == verdict
+        memory.look()
+        assert list(journal(store).glob("*.json")) == []
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"half"], ids=["empty", "something else", "half"])
+def test_a_damaged_journal_entry_is_set_aside(damage: bytes, tmp_path: Path) -> None:
+    """It warns and is kept; its people are of unknown outcome, and nobody else is."""
+    store = EnrichmentStore(tmp_path / "buena.duckdb")
+    with Sandbox(limits=None, latency=0.05) as sandbox:
+        leave_a_journal(sandbox, store, 300)
+        entry = min(journal(store).glob("*.json"))
+        whole = entry.read_bytes()
+        damaged = whole[: len(whole) // 2] if damage == b"half" else damage
+        entry.write_bytes(damaged)
+        with pytest.warns(JournalWarning, match="damaged"):
+            verdict = finish(sandbox, store, 300)
+        (aside,) = journal(store).glob("*.corrupt")
+        assert aside.read_bytes() == damaged
+    assert replace(verdict, damaged=[]).complaints == []
+    assert verdict.damaged == ["journal_is_readable"]
+    assert verdict.unknown > 0

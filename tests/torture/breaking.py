@@ -25,6 +25,9 @@ _CROWD: Final = 330
 _UNTOLD: Final = timedelta(seconds=61)
 """How long to wait after a 429 that does not tell, and a little more."""
 
+_LEASES: Final = timedelta(hours=1)
+"""How long a request may take, and more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
@@ -104,7 +107,7 @@ class Broken:
 
     @property
     def complaints(self) -> list[str]:
-        """What was wrong after any of the runs; only the last one has to have served everybody."""
+        """What was wrong after any of the runs; only the last has to have served everybody."""
         *early, last = self.verdicts
         return [
             said for verdict in early for said in replace(verdict, unserved=[]).complaints
@@ -112,7 +115,10 @@ class Broken:
 
 
 def break_runs(folder: Path, scenario: Scenario, *, seed: int) -> Broken:
-    """Two runs while the vendor breaks, the second over more people, and a last one when all is well again.
+    """Two runs while the vendor breaks, the second over more people, and another when all is well again.
+
+    Where outcomes are unknown there are two more when their leases are over: one whose answers tell the
+    balance afterwards, and one in which that has settled what it can.
 
     Args:
         folder: where the store is to be.
@@ -124,12 +130,14 @@ def break_runs(folder: Path, scenario: Scenario, *, seed: int) -> Broken:
     memory = Memory(store)
     verdicts = []
     with Sandbox(limits=None, seed=seed, latency=0.01) as sandbox:
-        tables = [table_of(dice.sample(range(height), height)) for height in (_FIRST, _CROWD, _CROWD)]
-        for table in tables:
+        steps = [(_FIRST, _UNTOLD), (_CROWD, _UNTOLD), (_CROWD, _UNTOLD)]
+        steps += [(_CROWD + 30, _LEASES), (_CROWD + 30, _UNTOLD)] * scenario.doubt
+        for number, (height, time) in enumerate(steps):
+            table = table_of(dice.sample(range(height), height))
+            let_time_pass(store, time)
             sandbox.clear_faults()
-            let_time_pass(store, _UNTOLD)
             sandbox.credits = 100_000
-            if table is not tables[-1]:
+            if number < 2:
                 break_vendor(sandbox, scenario.faults, dice)
                 if scenario.credits:
                     sandbox.credits = dice.randint(20, 180)
@@ -138,7 +146,7 @@ def break_runs(folder: Path, scenario: Scenario, *, seed: int) -> Broken:
         injected = sum(
             entry["fault"] is not None or entry["status"] == 402 for entry in sandbox.request_log()
         )
-    return Broken(len(tables), injected, tuple(verdict for verdict in verdicts if verdict is not None))
+    return Broken(len(steps), injected, tuple(verdict for verdict in verdicts if verdict is not None))
 
 
 def break_vendor(sandbox: Sandbox, faults: Sequence[Fault], dice: random.Random) -> None:

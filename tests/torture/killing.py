@@ -55,12 +55,13 @@ def kill_rounds(folder: Path, *, seed: int, rounds: int, held: bool = False, bro
     store = EnrichmentStore(folder / "buena.duckdb")
     store.stats()  # the other program needs a file
     memory = Memory(store)
+    fine = (0, GAVE_UP) if held else (0,)
     runs = killed = 0
     with Sandbox(limits=None, seed=seed, latency=dice.uniform(0.02, 0.1)) as sandbox, ExitStack() as stack:
 
         def team(number: int) -> list[Process]:
             slices = [dice.sample(crowd, _SLICE) for _ in range(2 if number % 3 == 2 else 1)]
-            patience = 0.05 if held else 60
+            patience = 0.2 if held else 60
             team = [
                 worker(sandbox, store.path, some, concurrency=dice.randint(3, 8), lock_timeout=patience)
                 for some in slices
@@ -85,10 +86,10 @@ def kill_rounds(folder: Path, *, seed: int, rounds: int, held: bool = False, bro
                 shell.go()
             time.sleep(dice.uniform(0, 0.3 if held else 0.15))
             victims = dice.randint(1, len(workers))
-            killed += sum(process.kill() for process in workers[:victims])
+            killed += sum(process.kill(fine=fine) for process in workers[:victims])
             for process in workers[victims:]:
                 code, _, complaint = process.end()
-                assert code in ((0, GAVE_UP) if held else (0,)), complaint
+                assert code in fine, complaint
             if shell:
                 shell.end()
             memory.look()

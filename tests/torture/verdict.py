@@ -164,11 +164,6 @@ def _damage(store: EnrichmentStore) -> list[str]:
     return store.check().filter(~pl.col("ok"))["check"].to_list()
 
 
-def _credits(store: EnrichmentStore) -> float:
-    """What the answered requests cost, by the ledger."""
-    return store.ledger().filter(pl.col("state") == "answered")["credits_used"].sum()
-
-
 def _charges(sandbox: Sandbox) -> pl.DataFrame:
     return sandbox.charges().select(
         pl.col("lead").str.strip_prefix("email:").alias("email"), "count", "credits"
