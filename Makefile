@@ -13,7 +13,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types contract format check clean bench-ledger
+.PHONY: help demo test torture lint types contract format check clean bench-ledger
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ demo: $(VENV)/.demo ## enrich and score the example leads against a local sandbo
 test: $(VENV)/.dev ## every test, with branch coverage
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered \
 		--cov-fail-under=$(if $(PYTEST_ARGS),0,95) $(PYTEST_ARGS)
+
+torture: $(VENV)/.dev ## kill runs, break the vendor, fill the disk, for long; TORTURE_ROUNDS=300
+	$(BIN)/python -m tests.torture
 
 lint: $(VENV)/.dev ## ruff: rules and formatting
 	$(BIN)/ruff check .

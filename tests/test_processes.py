@@ -1,0 +1,185 @@
+"""Several processes and one store: they pay for everybody once, and nobody who looks in is shut out."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import shutil
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from threading import Timer
+
+import polars as pl
+import pytest
+
+from buena_pipeline import BuenaClient, Enricher, EnrichmentProgress, EnrichmentStore, Sandbox
+from buena_pipeline.errors import JournalWarning, StoreLockedError
+from tests.torture.people import table_of
+from tests.torture.processes import Process, holder, reader, wait_until, worker
+from tests.torture.verdict import UNKNOWN, Memory, Verdict, judge
+
+
+def test_four_processes_a_reader_and_a_killed_one(tmp_path: Path) -> None:
+    """Overlapping tables: everybody is paid once, tables come back whole, the reader always gets in."""
+    store = EnrichmentStore(tmp_path / "buena.duckdb")
+    store.stats()  # the reader needs a file
+    dice = random.Random(3)
+    tables = [dice.sample(range(400), 240) for _ in range(5)]
+    outputs = [tmp_path / f"{number}.parquet" for number in range(5)]
+    with Sandbox(limits=None, latency=0.1) as sandbox, ExitStack() as stack:
+        runs = [
+            stack.enter_context(worker(sandbox, store.path, people, concurrency=2, output=output))
+            for people, output in zip(tables, outputs, strict=True)
+        ]
+        looking = stack.enter_context(reader(store.path)).go()
+        for run in reversed(runs):  # the one to be killed first, that it has something under way
+            run.go()
+        wait_until(lambda: sandbox.requests >= 3)
+        time.sleep(0.05)
+        assert runs.pop().kill()
+        reports = [run.finish() for run in runs]
+        saw = looking.finish()
+        for people, output in zip(tables, outputs[:4], strict=False):
+            enriched, table = pl.read_parquet(output), table_of(people)
+            assert enriched.select(table.columns).equals(table)
+            doubtful = enriched["buena_error"].str.contains(UNKNOWN).fill_null(value=False)
+            assert set(enriched.filter(~doubtful)["buena_status"]) <= {"enriched", "cached", "failed"}
+        table = table_of(range(400))
+        with BuenaClient(sandbox.api_key, sandbox.url, limits=None) as client:
+            result = Enricher(client, store).run(table)
+        verdict = judge(sandbox, store, table, result)
+        assert verdict.complaints == []
+    assert sum(report["enriched"] for report in reports) <= verdict.answered
+    assert saw["failures"] == []
+    assert saw["seen"] == sorted(saw["seen"])
+    assert len(saw["seen"]) > 3
+
+
+def test_whoever_is_on_the_way_elsewhere_is_waited_for(tmp_path: Path) -> None:
+    """Two processes with the same table: one buys, and the other serves what it bought."""
+    store = EnrichmentStore(tmp_path / "buena.duckdb")
+    with Sandbox(limits=None, not_found=0.0, latency=0.3) as sandbox, ExitStack() as stack:
+        first, second = (stack.enter_context(worker(sandbox, store.path, range(100))) for _ in range(2))
+        first.go()
+        second.go()
+        reports = [first.finish(), second.finish()]
+        assert sandbox.credits_used == sum(report["enriched"] for report in reports) == 100
+        assert sum(report["cached"] for report in reports) == 100
+        assert sum(report["deferred"] for report in reports) == 0
+
+
+def test_a_process_that_dies_is_not_waited_for(tmp_path: Path) -> None:
+    """Its requests are of unknown outcome at once, not when their lease is over."""
+    store = EnrichmentStore(tmp_path / "buena.duckdb")
+    with Sandbox(limits=None, not_found=0.0, latency=5.0) as sandbox:
+        with worker(sandbox, store.path, range(60)) as dying:
+            dying.go()
+            wait_until(lambda: sandbox.requests == 2)
+            dying.kill()
+        with BuenaClient(sandbox.api_key, sandbox.url, limits=None) as client:
+            began = time.monotonic()
+            result = Enricher(client, store).run(table_of(range(60)))
+            assert time.monotonic() - began < 4
+        assert judge(sandbox, store, table_of(range(60)), result).complaints == []
+        assert result.report.unknown == 60
+        assert set(store.ledger()["state"]) == {"unknown"}
+
+
+class Shell:
+    """Somebody who opens the store as soon as a run has written its first answer, and then has it open."""
+
+    def __init__(self, store: EnrichmentStore, stack: ExitStack) -> None:
+        self._store, self._stack = store, stack
+        self._holder: Process | None = None
+
+    def open(self, _: EnrichmentProgress) -> None:
+        """A progress callback."""
+        if self._holder is None:
+            self._holder = self._stack.enter_context(holder(self._store.path)).go()
+            self._holder.wait_for("open")
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        wait_until(lambda: self._holder)
+        assert self._holder is not None
+        self._holder.end()
+
+
+def test_a_run_waits_for_somebody_who_has_the_store_open(tmp_path: Path) -> None:
+    """It takes up where it was, and everybody is served."""
+    store, table = EnrichmentStore(tmp_path / "buena.duckdb", lock_timeout=30), table_of(range(300))
+    with Sandbox(limits=None, latency=0.05) as sandbox, ExitStack() as stack:
+        shell = Shell(store, stack)
+        closing = Timer(1.0, shell.close)
+        stack.callback(closing.cancel)
+        closing.start()
+        with BuenaClient(sandbox.api_key, sandbox.url, concurrency=3, limits=None) as client:
+            result = Enricher(client, store, progress=shell.open).run(table)
+        assert judge(sandbox, store, table, result).complaints == []
+
+
+def leave_a_journal(sandbox: Sandbox, store: EnrichmentStore, people: int) -> None:
+    """A run whose answers the store cannot take, because somebody has it open."""
+    impatient = EnrichmentStore(store.path, lock_timeout=0.1)
+    with (
+        ExitStack() as stack,
+        BuenaClient(sandbox.api_key, sandbox.url, concurrency=3, limits=None) as client,
+    ):
+        shell = Shell(store, stack)
+        with contextlib.suppress(StoreLockedError):
+            Enricher(client, impatient, progress=shell.open).run(table_of(range(people)))
+        shell.close()
+
+
+def finish(sandbox: Sandbox, store: EnrichmentStore, people: int) -> Verdict:
+    """Another run, to its end."""
+    with BuenaClient(sandbox.api_key, sandbox.url, limits=None) as client:
+        result = Enricher(client, store).run(table_of(range(people)))
+    return judge(sandbox, store, table_of(range(people)), result)
+
+
+def journal(store: EnrichmentStore) -> Path:
+    """The folder of answers that wait for the store."""
+    return store.path.with_name(f"{store.path.name}.journal")
+
+
+def test_answers_that_the_store_cannot_take_are_taken_in_later_and_once(tmp_path: Path) -> None:
+    """A run does not wait for ever; a crash between the two steps, and a copy, make nothing double."""
+    store = EnrichmentStore(tmp_path / "buena.duckdb")
+    memory = Memory(store)
+    with Sandbox(limits=None, latency=0.05) as sandbox:
+        leave_a_journal(sandbox, store, 300)
+        kept = list(journal(store).glob("*.json"))
+        assert len(kept) > 0
+        shutil.copytree(journal(store), tmp_path / "copy")
+        shutil.copy(kept[0], kept[0].with_name(f"0{kept[0].name}"))
+        verdict = finish(sandbox, store, 300)
+        assert verdict.complaints == []
+        assert (verdict.answered, verdict.unknown) == (300, 0)
+        memory.look()
+        assert list(journal(store).glob("*.json")) == []
+        shutil.copytree(tmp_path / "copy", journal(store), dirs_exist_ok=True)
+        assert finish(sandbox, store, 300) == verdict
+        memory.look()
+        assert list(journal(store).glob("*.json")) == []
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"half"], ids=["empty", "something else", "half"])
+def test_a_damaged_journal_entry_is_set_aside(damage: bytes, tmp_path: Path) -> None:
+    """It warns and is kept; its people are of unknown outcome, and nobody else is."""
+    store = EnrichmentStore(tmp_path / "buena.duckdb")
+    with Sandbox(limits=None, latency=0.05) as sandbox:
+        leave_a_journal(sandbox, store, 300)
+        entry = min(journal(store).glob("*.json"))
+        whole = entry.read_bytes()
+        damaged = whole[: len(whole) // 2] if damage == b"half" else damage
+        entry.write_bytes(damaged)
+        with pytest.warns(JournalWarning, match="damaged"):
+            verdict = finish(sandbox, store, 300)
+        (aside,) = journal(store).glob("*.corrupt")
+        assert aside.read_bytes() == damaged
+    assert replace(verdict, damaged=[]).complaints == []
+    assert verdict.damaged == ["journal_is_readable"]
+    assert verdict.unknown > 0

@@ -1,0 +1,1 @@
+"""Real faults against real runs: killed processes, vendors that break, files that cannot be written."""
