@@ -151,27 +151,33 @@ def resolve_store_path(path: str | os.PathLike[str] | None) -> Path:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class StoreKey:
-    """The key of an encrypted store, which no repr, log or traceback shows."""
+    """The key of an encrypted store, which no repr, log or traceback shows.
+
+    Args:
+        text: printable ASCII without backslashes, which DuckDB would take for escapes, and without white
+            space around it, as a line read from a file has.
+
+    Raises:
+        SettingsError: for any other text, and for none.
+    """
 
     text: str
+
+    def __post_init__(self) -> None:
+        text: object = self.text
+        usable = isinstance(text, str) and text.isascii() and text.isprintable() and "\\" not in text
+        if not usable or not self.text or self.text != self.text.strip():
+            raise SettingsError(
+                "The key of the store (encryption_key= or BUENA_STORE_KEY) must be printable ASCII without "
+                "backslashes and without white space around it, such as openssl rand -base64 32 makes it."
+            )
 
     def __repr__(self) -> str:
         return "StoreKey(...)"
 
 
 def resolve_store_key(key: str | None) -> StoreKey | None:
-    """The key of an encrypted store from the argument, else from ``BUENA_STORE_KEY``; None for no encryption.
-
-    Raises:
-        SettingsError: for a key that is empty, no text, or has white space around it, as a line read from a
-            file has: it would open nothing that was made with the key itself.
-    """
-    text: object = os.environ.get("BUENA_STORE_KEY") or None if key is None else key
-    if text is None:
-        return None
-    if not isinstance(text, str) or not text.isprintable() or text.strip() != text or not text:
-        raise SettingsError(
-            "The key of the store (encryption_key= or BUENA_STORE_KEY) must be printable text without white "
-            "space around it, such as openssl rand -base64 32 makes it."
-        )
-    return StoreKey(text)
+    """The key of an encrypted store from the argument, else ``BUENA_STORE_KEY``; None for no encryption."""
+    if key is None:
+        key = os.environ.get("BUENA_STORE_KEY") or None
+    return None if key is None else StoreKey(key)
