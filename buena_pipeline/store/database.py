@@ -258,12 +258,10 @@ class Database:
         return StoreError(f"The store {path} cannot be used ({type(error).__name__}{said})", path=path)
 
     def _ensure_schema(self, lock_timeout: float) -> None:
-        """Creates or migrates the file, once per object."""
-        if self._checked:
-            return
+        """Creates the file where there is none, also if it has gone meanwhile; migrates it once per object."""
         if not self.path.exists():
             self._create()
-        else:
+        elif not self._checked:
             self._migrate(lock_timeout)
         self._checked = True
 
