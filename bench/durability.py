@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -23,7 +24,7 @@ import polars as pl
 
 import buena_pipeline.enrich
 from buena_pipeline import BuenaClient, EnrichmentStore, enrich_frame
-from buena_pipeline.ledger import Ledger, Request, Turn
+from buena_pipeline.ledger import Ledger, Request
 from buena_pipeline.plan import Batch
 from buena_pipeline.postings import Postings
 from buena_pipeline.wire import MAX_LEADS
@@ -37,19 +38,25 @@ with Sandbox(limits=None, latency=float(sys.argv[1]), credits=1e12) as sandbox:
 """
 
 
-class FreeTurn(Turn):
-    """A turn that asks nobody: no rate limits, no other runs, no file."""
+class FreeTurn:
+    """What buying asks of a turn, without a file: no rate limits, no other runs."""
 
     def __init__(self, ledger: Ledger) -> None:
-        super().__init__(None, ledger)  # type: ignore[arg-type]
+        self.now = datetime.now(UTC)
+        self.opened: list[Request] = []
+        self._ledger = ledger
 
-    def slots(self, places: int) -> tuple[int, Any]:
+    def slots(self, places: int) -> tuple[int, datetime]:
         """All of them, now."""
         return places, self.now
 
     def still_open(self, batches: Sequence[Batch]) -> list[Batch]:
         """All of them."""
         return list(batches)
+
+    def open(self, batch: Batch, *, price: float) -> None:
+        """Opens a request of which the store learns at the end."""
+        self.opened.append(self._ledger.draft(batch, price=price, now=self.now))
 
 
 class ForgetfulLedger(Ledger):
@@ -60,7 +67,7 @@ class ForgetfulLedger(Ledger):
         self._unwritten: list[Request] = []
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[Turn]:
+    def turn(self) -> Iterator[Any]:
         """Writes nothing."""
         turn = FreeTurn(self)
         yield turn
