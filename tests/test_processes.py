@@ -9,15 +9,15 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from threading import Timer
+from threading import Event, Timer
 
 import polars as pl
 import pytest
 
 from buena_pipeline import BuenaClient, Enricher, EnrichmentProgress, EnrichmentStore, Sandbox
-from buena_pipeline.errors import JournalWarning, StoreLockedError
+from buena_pipeline.errors import JournalWarning, StoreError, StoreLockedError
 from tests.torture.people import table_of
-from tests.torture.processes import Process, holder, reader, wait_until, worker
+from tests.torture.processes import holder, reader, wait_until, worker
 from tests.torture.verdict import UNKNOWN, Memory, Verdict, judge
 
 
@@ -91,20 +91,20 @@ class Shell:
     """Somebody who opens the store as soon as a run has written its first answer, and then has it open."""
 
     def __init__(self, store: EnrichmentStore, stack: ExitStack) -> None:
-        self._store, self._stack = store, stack
-        self._holder: Process | None = None
+        self._process = stack.enter_context(holder(store.path))
+        self._open = Event()
 
     def open(self, _: EnrichmentProgress) -> None:
         """A progress callback."""
-        if self._holder is None:
-            self._holder = self._stack.enter_context(holder(self._store.path)).go()
-            self._holder.wait_for("open")
+        if not self._open.is_set():
+            self._process.go()
+            self._process.wait_for("open")
+            self._open.set()
 
     def close(self) -> None:
         """Lets go of the file."""
-        wait_until(lambda: self._holder)
-        assert self._holder is not None
-        self._holder.end()
+        assert self._open.wait(60)
+        self._process.end()
 
 
 def test_a_run_waits_for_somebody_who_has_the_store_open(tmp_path: Path) -> None:
@@ -183,3 +183,49 @@ def test_a_damaged_journal_entry_is_set_aside(damage: bytes, tmp_path: Path) -> 
     assert replace(verdict, damaged=[]).complaints == []
     assert verdict.damaged == ["journal_is_readable"]
     assert verdict.unknown > 0
+
+
+def test_a_link_to_a_store_is_the_store(tmp_path: Path) -> None:
+    """Two processes that name it differently wait for each other, too."""
+    store = EnrichmentStore(tmp_path / "buena.duckdb")
+    store.stats()
+    link = tmp_path / "link.duckdb"
+    link.symlink_to(store.path)
+    with Sandbox(limits=None, not_found=0.0, latency=0.3) as sandbox, ExitStack() as stack:
+        runs = [stack.enter_context(worker(sandbox, path, range(100))) for path in (store.path, link)]
+        for run in runs:
+            run.go()
+        reports = [run.finish() for run in runs]
+        assert sandbox.credits_used == sum(report["enriched"] for report in reports) == 100
+        assert sum(report["cached"] for report in reports) == 100
+
+
+def test_a_relative_path_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever changes the working folder still has the same store."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    store = EnrichmentStore("buena.duckdb")
+    with Sandbox(limits=None) as sandbox:
+        assert finish(sandbox, store, 10).complaints == []
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        assert finish(sandbox, store, 10).complaints == []
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_store_that_is_deleted_during_a_run(tmp_path: Path) -> None:
+    """What came before it went is gone with it; what comes afterwards is in the new one."""
+    store = EnrichmentStore(tmp_path / "buena.duckdb")
+
+    def delete(step: EnrichmentProgress) -> None:
+        if step.done <= 50:
+            store.path.unlink(missing_ok=True)
+
+    with Sandbox(limits=None, not_found=0.0, latency=0.05) as sandbox:
+        with BuenaClient(sandbox.api_key, sandbox.url, concurrency=1, limits=None) as client:
+            with contextlib.suppress(StoreError):
+                Enricher(client, store, progress=delete).run(table_of(range(150)))
+            paid = sandbox.credits_used
+            assert (
+                Enricher(client, EnrichmentStore(store.path)).run(table_of(range(150))).report.deferred == 0
+            )
+        assert sandbox.credits_used - paid == 150 - (paid - 50)

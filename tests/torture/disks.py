@@ -78,9 +78,11 @@ def read_only(folder: Path) -> Outcome:
 
 def _run(folder: Path, left: Path | None, wrapper: list[str], **options: int) -> Outcome:
     """A run in one folder, and one to the end over what is in another afterwards."""
+    spare = (left or folder) / "spare"  # where answers go that find no room beside the store
+    spare.mkdir()
     with Sandbox(limits=None, latency=0.02) as sandbox:
         with worker(
-            sandbox, folder / "buena.duckdb", _PEOPLE, wrapper=wrapper, concurrency=2, **options
+            sandbox, folder / "buena.duckdb", _PEOPLE, wrapper=wrapper, spare=spare, concurrency=2, **options
         ) as run:
             code, said, complaint = run.go().end()
         requests = sandbox.requests

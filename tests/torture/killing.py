@@ -77,7 +77,7 @@ def kill_rounds(folder: Path, *, seed: int, rounds: int, held: bool = False, bro
             runs += len(workers)
             sandbox.clear_faults()
             if broken:
-                break_vendor(sandbox, _FAULTS, dice)
+                break_vendor(sandbox, _FAULTS, dice, most=3)
             moment = sandbox.requests + dice.randint(0, 6 * len(workers))
             for process in workers:
                 process.go()

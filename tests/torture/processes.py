@@ -106,7 +106,13 @@ class Process:
 
 
 def worker(
-    sandbox: Sandbox, store: Path, people: Iterable[int], *, wrapper: Iterable[str] = (), **options: object
+    sandbox: Sandbox,
+    store: Path,
+    people: Iterable[int],
+    *,
+    wrapper: Iterable[str] = (),
+    spare: Path | None = None,
+    **options: object,
 ) -> Process:
     """A process that enriches.
 
@@ -115,11 +121,14 @@ def worker(
         store: the file of its store.
         people: the numbers of the people it enriches.
         wrapper: a command it is started by.
+        spare: the folder for temporary files.
         options: of ``tests.torture.worker``, such as ``concurrency=8``.
     """
     told = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     numbers = ",".join(map(str, people))
     settings = {"BUENA_API_KEY": sandbox.api_key, "BUENA_BASE_URL": sandbox.url}
+    if spare:
+        settings["TMPDIR"] = str(spare)
     module = ("-m", "tests.torture.worker")
     return Process(*module, str(store), numbers, *told, wrapper=wrapper, settings=settings)
 
