@@ -258,7 +258,7 @@ class Database:
         return StoreError(f"The store {path} cannot be used ({type(error).__name__}{said})", path=path)
 
     def _ensure_schema(self, lock_timeout: float) -> None:
-        """Creates the file where there is none, also if it has gone meanwhile; migrates it once per object."""
+        """Creates the file where there is none, also if it has gone since; migrates it once per object."""
         if not self.path.exists():
             self._create()
         elif not self._checked:

@@ -40,6 +40,7 @@ class Journal:
         folder: made when it is needed, for its owner only.
         seal: what makes bytes of an entry's text; encrypted stores bring their own.
         unseal: the way back.
+        shared: whether other users may have made the folder, as beside a store they share.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class Journal:
         *,
         seal: Callable[[str], bytes] = str.encode,
         unseal: Callable[[bytes], str] = bytes.decode,
+        shared: bool = True,
     ) -> None:
         self.folder = folder
+        self._shared = shared
         self._seal = seal
         self._unseal = unseal
 
@@ -80,7 +83,8 @@ class Journal:
         """The journal for when the store's disk is full: in the system's temporary folder, nobody else's."""
         whose = f"{os.getuid() if hasattr(os, 'getuid') else ''} {self.folder}"
         name = f"buena-{hashlib.sha256(whose.encode()).hexdigest()[:16]}.journal"
-        return Journal(Path(tempfile.gettempdir()) / name, seal=self._seal, unseal=self._unseal)
+        folder = Path(tempfile.gettempdir()) / name
+        return Journal(folder, seal=self._seal, unseal=self._unseal, shared=False)
 
     def entries(self) -> list[Path]:
         """The entries that wait to be taken in, oldest first."""
@@ -163,12 +167,14 @@ class Journal:
             raise OSError(errno.EPERM, "the folder belongs to somebody else", str(self.folder))
 
     def _is_ours(self) -> bool:
-        """Whether the folder is there, and is not one that somebody else put in its place."""
+        """Whether the folder is there, and not one that somebody else put in its place."""
         try:
             found = self.folder.lstat()
         except OSError:
             return False
-        return stat.S_ISDIR(found.st_mode) and (not hasattr(os, "getuid") or found.st_uid == os.getuid())
+        if self._shared or not hasattr(os, "getuid"):
+            return True
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
 
 
 def _sync_folder(folder: Path) -> None:
