@@ -289,11 +289,14 @@ class Ledger:
                 in the journal, or in ``rescue``.
         """
         postings = self._postings
-        frames = self._without_known_keys(postings.frames()) if postings else {}
+        frames = postings.frames() if postings else {}
         with ExitStack() as stack:
             transaction = self._enter(stack, postings)
             # what went to the journal was taken in when the turn began
-            turn = Turn(transaction, self, frames if self._postings else {})
+            due = frames if self._postings else {}
+            if due and transaction.knows_run(self.run_id):
+                due = self._without_known_keys(due)
+            turn = Turn(transaction, self, due)
             yield turn
             if turn.opened:
                 self._store.require_room()
@@ -402,7 +405,10 @@ class Ledger:
         return {"new_request": rows, "new_identity": keys}
 
     def _without_known_keys(self, frames: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-        """Without the keys that people were asked with: those are in the store since their request left."""
+        """Without the keys that people were asked with: those are in the store since their request left.
+
+        Unless somebody deleted the file meanwhile, and this is a new one.
+        """
         fresh = frames["new_identity"].join(self._flying, on=["person_id", "kind", "value"], how="anti")
         return {**frames, "new_identity": fresh}
 

@@ -80,6 +80,7 @@ class Buyer:
         self._backlog = Backlog()
         self._flights = Flights(client, stop, lease=ledger.account.lease)
         self._price = price
+        self._cheapest: dict[tuple[str, ...], float] = {}
         self._probe = 1
         self._turn_takes = 0.0
         self._answer_takes = 0.0
@@ -336,7 +337,7 @@ class Buyer:
         left = [told for told in (self.bill.credits_remaining, answer.credits_remaining) if told is not None]
         # answers overtake each other; the smallest is the one the vendor wrote last
         self.bill.credits_remaining = min(left, default=None)
-        if missing.height and used > found * self.price:
+        if missing.height and self._pays_for_more(request, answer, found):
             self._ledger.charged_without_answer(request, missing)
             self._ledger.settle(missing, "deferred", "charged, but the answer does not mention this lead")
             self.bill.unknown += missing.height
@@ -344,8 +345,18 @@ class Buyer:
             self._ledger.settle(missing, "failed", "no answer for this lead")
         elif found:
             self._price = max(self._price or 0.0, used / found)
+            kind = request.batch.blocks
+            self._cheapest[kind] = min(self._cheapest.get(kind, used / found), used / found)
         else:
             self._probe = min(2 * self._probe, MAX_LEADS)
+
+    def _pays_for_more(self, request: Request, answer: Answer, found: int) -> bool:
+        """Whether an answer may have charged more people than it has found; rather yes than no."""
+        if not answer.credits_used:
+            return False
+        # before a complete answer has told the price of this kind, only the documented one clears the others
+        price = self._cheapest.get(request.batch.blocks)
+        return answer.credits_used != found if price is None else answer.credits_used > found * price + 1e-9
 
     def _halt(self, reason: str) -> None:
         if self.bill.stopped is None:

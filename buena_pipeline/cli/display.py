@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Final
 
 import polars as pl
@@ -84,6 +85,17 @@ def amount(credits_spent: float) -> str:
         ('1,250,000', '0.5')
     """
     return f"{credits_spent:,.2f}".rstrip("0").rstrip(".")
+
+
+def short_path(path: Path) -> str:
+    """A path as seen from where the command runs.
+
+    Example:
+        >>> short_path(Path.cwd() / "buena.duckdb")
+        'buena.duckdb'
+    """
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def describe_plan(plan: EnrichmentPlan) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from buena_pipeline.cli import options
-from buena_pipeline.cli.display import console, describe_plan, describe_report, facts, frame_table
+from buena_pipeline.cli.display import console, describe_plan, describe_report, facts, frame_table, short_path
 from buena_pipeline.cli.files import check_output, read_table, write_table
 from buena_pipeline.cli.plain import with_lists
 from buena_pipeline.cli.progress import show_progress
@@ -90,7 +90,7 @@ def enrich(
             "nothing."
         ) from None
     if not quiet:
-        places = [("store", str(enricher.store.path)), ("output", str(output))]
+        places = [("store", short_path(enricher.store.path)), ("output", str(output))]
         messages.print(facts([*describe_report(result.report), *places]))
     end_run(result.report)
 
@@ -184,5 +184,5 @@ def demo(
         result = enricher.run(table)
     out.print(frame_table(best_people(score_frame(result.frame)), width=out.width))
     out.print()
-    out.print(facts([*describe_report(result.report), ("store", str(enricher.store.path))]))
+    out.print(facts([*describe_report(result.report), ("store", short_path(enricher.store.path))]))
     end_run(result.report)

@@ -267,6 +267,9 @@ class Database:
 
     def _create(self) -> None:
         """A new file, readable by its owner only, that is complete or not there."""
+        # the log of a file that somebody deleted would be taken for the new one's
+        with contextlib.suppress(FileNotFoundError):
+            Path(f"{self.path}.wal").rename(f"{self.path}.orphaned.wal")
         with self.draft():
             pass
 

@@ -93,6 +93,10 @@ class Transaction:
             [run_id],
         )
 
+    def knows_run(self, run_id: str) -> bool:
+        """Whether a run has entered that it started."""
+        return bool(self._value("select count(*) from run where run_id = ?", [run_id]))
+
     def blocked_until(self, account: str, *, now: datetime) -> datetime | None:
         """What a 429 to an account has asked for, if that is still to come."""
         blocked: datetime | None = self._value(

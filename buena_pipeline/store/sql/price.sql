@@ -8,15 +8,16 @@ with recent as (
     limit 20
 ),
 found as (
-    select request_id, count(*) filter (found) as found
+    select request_id, count(*) as answered, count(*) filter (found) as found
     from answer
     where request_id in (select request_id from recent)
     group by request_id
 )
 select max(price)
 from (
-    select median(credits_used / coalesce(nullif(found, 0), people)) as price
-    from recent left join found using (request_id)
-    where people > 0
+    select median(credits_used / coalesce(nullif(found, 0), answered)) as price
+    from recent join found using (request_id)
+    -- an answer that leaves out people it charged would make the others look dear
+    where answered = people
     group by blocks
 );
