@@ -122,7 +122,3 @@ class StoreVersionError(StoreError):
 
 class QueryError(StoreError):
     """A user's SQL query does not run."""
-
-
-class JournalWarning(UserWarning):
-    """An entry of the journal beside the store is damaged; it was kept, and set aside."""

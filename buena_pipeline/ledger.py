@@ -318,10 +318,10 @@ class Ledger:
             return error
         try:
             entry = self._store.keep(self._postings)
-        except OSError as trouble:
+        except (OSError, StoreError) as trouble:
             lost = ", ".join({row["request_id"] for row in self._postings.answer})
             return type(error)(
-                f"{error} The journal cannot be written either ({trouble.strerror}), so the answers to "
+                f"{error} The journal cannot be written either ({type(trouble).__name__}), so the answers to "
                 f"requests {lost} are lost; the store lists their people as of unknown outcome.",
                 path=error.path,
             )
@@ -420,6 +420,8 @@ class Ledger:
 
 
 def _kept(error: StoreError, folder: Path) -> StoreError:
+    if str(folder) in str(error):
+        return error  # it says so already
     return type(error)(
         f"{error} Paid answers that came meanwhile are safe in {folder}; the next run takes them in.",
         path=error.path,

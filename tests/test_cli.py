@@ -470,7 +470,7 @@ def test_plan_says_what_it_would_cost(cli: Callable[..., Ran], vendor: Sandbox) 
     assert told["rows"] == "5 (1 duplicates, 1 invalid)"
     assert (told["people"], told["to buy"], told["requests"]) == ("3", "3", "1")
     assert told["credits"].startswith("3 at most")
-    assert figures(cli("plan", "leads.csv", "--max-credits", "1").out)["over the budget"] == "2"
+    assert figures(cli("plan", "leads.csv", "--max-credits", "1").out)["deferred"] == "2 over the budget"
     assert cli("enrich", "leads.csv", "-o", "out.csv", "-q").code == 0
     assert vendor.credits_used == 3
     assert figures(cli("plan", "leads.csv").out)["to buy"] == "0"

@@ -38,6 +38,7 @@ from buena_pipeline.postings import Postings
 from buena_pipeline.settings import StoreKey
 from buena_pipeline.store import encryption, sealing
 from buena_pipeline.store.database import statement
+from buena_pipeline.store.engine import Engine
 
 KEY = 'it\'s a "key" nobody; guesses -- $1 ? {} %s'
 
@@ -132,7 +133,7 @@ def test_the_forgotten_leave_an_encrypted_store(filled: EnrichmentStore, client:
 def test_an_older_encrypted_store_is_migrated(crypto: None, tmp_path: Path) -> None:
     """By the next one who writes; the key stays."""
     path = tmp_path / "old.duckdb"
-    with encryption.encrypted_connection(path, StoreKey(KEY), read_only=False, config={}) as connection:
+    with Engine(tmp_path / "spill", key=StoreKey(KEY)).attached(path) as connection:
         connection.execute(statement("migrations/001_tables.sql"))
         connection.execute("insert into meta values ('schema_version', '1')")
     path.chmod(0o600)

@@ -27,7 +27,6 @@ import buena_pipeline
 from buena_pipeline import BuenaClient, EnrichmentStore, Sandbox, enrich_frame
 from buena_pipeline.errors import ColumnError, InputError, NotAStoreError, StoreError, StoreLockedError
 from buena_pipeline.schema import ANSWER_ROWS, BLOCKS, IDENTITY_ROWS, REQUEST_ROWS, RESPONSE_ROWS
-from buena_pipeline.store import database
 from buena_pipeline.store.mentions import keys_in, name_any, plain
 from buena_pipeline.store.subjects import subject_keys
 
@@ -537,7 +536,7 @@ def test_a_crash_at_any_moment_leaves_a_good_store(full: EnrichmentStore, after:
 def fill(store: EnrichmentStore, *, people: int) -> None:
     """Many others, written at once."""
     store.stats()
-    with duckdb.connect(str(store.path), config=database._CONFIG) as connection:
+    with duckdb.connect(str(store.path)) as connection:
         connection.execute(
             """
             create temp table crowd as

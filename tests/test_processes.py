@@ -15,8 +15,9 @@ import polars as pl
 import pytest
 
 from buena_pipeline import BuenaClient, Enricher, EnrichmentProgress, EnrichmentStore, Sandbox
-from buena_pipeline.errors import JournalWarning, StoreError, StoreLockedError
+from buena_pipeline.errors import StoreError, StoreLockedError
 from buena_pipeline.sandbox import Fault
+from buena_pipeline.store import JournalWarning
 from tests.torture.people import table_of
 from tests.torture.processes import holder, reader, wait_until, worker
 from tests.torture.verdict import UNKNOWN, Memory, Verdict, judge

@@ -1,6 +1,7 @@
 """The store: one DuckDB file that remembers every answer, every key and every credit."""
 
 from buena_pipeline.store.enrichment_store import EnrichmentStore, StoreStats
+from buena_pipeline.store.journal import JournalWarning
 from buena_pipeline.store.transaction import Transaction
 
-__all__ = ["EnrichmentStore", "StoreStats", "Transaction"]
+__all__ = ["EnrichmentStore", "JournalWarning", "StoreStats", "Transaction"]

@@ -12,7 +12,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -31,20 +31,11 @@ from buena_pipeline.errors import (
     StoreVersionError,
 )
 from buena_pipeline.settings import StoreKey
-from buena_pipeline.store.encryption import attach, encrypted_connection
+from buena_pipeline.store.encryption import attach
+from buena_pipeline.store.engine import Engine
 
 SCHEMA_VERSION: Final = 2
 """The schema this release writes; an older file is migrated, a newer one refused."""
-
-# Any DuckDB from 1.4 on opens the file. Vacuuming row groups at a checkpoint can stall for a minute.
-_CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
-    "storage_compatibility_version": "v1.4.0",
-    "max_vacuum_tasks": 0,
-}
-
-
-_LOG_SIZE: Final = "4MB"
-"""Every connection replays the log, at about 10 ms a megabyte, so it is kept small."""
 
 
 _DAMAGE: Final = re.compile(
@@ -79,6 +70,7 @@ class Database:
         self.lock_timeout = lock_timeout
         self.read_only = read_only
         self._key = key
+        self._engine = Engine(Path(f"{path}.tmp"), key=key)
         self._turn = threading.RLock()
         self._sidecar = filelock.FileLock(f"{path}.lock", thread_local=False, mode=0o600)
         self._checked = False
@@ -103,14 +95,13 @@ class Database:
         patience = self.lock_timeout if lock_timeout is None else lock_timeout
         with self._turn, self._queue(patience):
             self._ensure_schema(patience)
-            connection = self._open(read_only=read_only or self.read_only, lock_timeout=patience)
-            try:
-                yield connection
-            except duckdb.Error as error:
-                raise self._explain(error, patience) from None
-            finally:
-                connection.close()
-                self._protect_log()
+            with self._open(read_only=read_only or self.read_only, lock_timeout=patience) as connection:
+                try:
+                    yield connection
+                except duckdb.Error as error:
+                    raise self._explain(error, patience) from None
+                finally:
+                    self._protect_log()
 
     @contextmanager
     def transaction(self, *, lock_timeout: float | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -210,40 +201,30 @@ class Database:
         finally:
             self._sidecar.release()
 
-    def _open(self, *, read_only: bool, lock_timeout: float) -> duckdb.DuckDBPyConnection:
-        def opened() -> duckdb.DuckDBPyConnection:
-            connection = self._connection(self.path, read_only=read_only)
-            connection.execute("set TimeZone = 'UTC'")
-            if not read_only:
-                # a checkpoint rewrites the last row group of every table: too dear for every single commit
-                connection.execute("pragma disable_checkpoint_on_shutdown")
-                connection.execute(f"set wal_autocheckpoint = '{_LOG_SIZE}'")
-            return connection
-
-        try:
-            # the shell and other programs know no sidecar: wait for them with jitter
-            for attempt in stamina.retry_context(
-                on=_is_locked,
-                attempts=None,
-                timeout=lock_timeout,
-                wait_initial=0.02,
-                wait_max=0.5,
-                wait_jitter=0.1,
-            ):
-                with attempt:
-                    return opened()
-        except duckdb.Error as error:
-            raise self._explain(error, lock_timeout) from None
-        raise AssertionError  # pragma: no cover - retry_context returns or raises
+    @contextmanager
+    def _open(self, *, read_only: bool, lock_timeout: float) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The file, as soon as nobody else has it open."""
+        with ExitStack() as stack:
+            try:
+                # the shell and other programs know no sidecar: wait for them with jitter
+                for attempt in stamina.retry_context(
+                    on=_is_locked,
+                    attempts=None,
+                    timeout=lock_timeout,
+                    wait_initial=0.02,
+                    wait_max=0.5,
+                    wait_jitter=0.1,
+                ):
+                    with attempt:
+                        opened = self._engine.attached(self.path, read_only=read_only)
+                        connection = stack.enter_context(opened)
+            except duckdb.Error as error:
+                raise self._explain(error, lock_timeout) from None
+            yield connection
 
     def attach(self, connection: duckdb.DuckDBPyConnection, path: Path, *, name: str) -> None:
         """Gives a connection a second file to write to, encrypted if the store is."""
         attach(connection, path, name=name, key=self._key)
-
-    def _connection(self, path: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
-        if self._key is not None:
-            return encrypted_connection(path, self._key, read_only=read_only, config=_CONFIG)
-        return duckdb.connect(str(path), read_only=read_only, config=_CONFIG)
 
     def _explain(self, error: duckdb.Error, lock_timeout: float) -> StoreError:
         """What a user makes of an error of DuckDB; none of it quotes what is in the store."""
@@ -277,12 +258,10 @@ class Database:
         return StoreError(f"The store {path} cannot be used ({type(error).__name__}{said})", path=path)
 
     def _ensure_schema(self, lock_timeout: float) -> None:
-        """Creates or migrates the file, once per object."""
-        if self._checked:
-            return
+        """Creates the file where there is none, also if it has gone since; migrates it once per object."""
         if not self.path.exists():
             self._create()
-        else:
+        elif not self._checked:
             self._migrate(lock_timeout)
         self._checked = True
 
@@ -300,7 +279,7 @@ class Database:
         try:
             draft = self._workshop / self.path.name
             try:
-                with self._connection(draft) as connection:
+                with self._engine.attached(draft, name="fresh") as connection:
                     _apply_migrations(connection, since=0)
                     # closing would do it, too, but says nothing when it fails
                     connection.execute("checkpoint")

@@ -6,7 +6,6 @@ install once. There is no way around that here: what DuckDB has built in for it,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -21,39 +20,6 @@ INSTALL: Final = "python -c \"import duckdb; duckdb.sql('INSTALL httpfs')\""
 _LOAD_CRYPTO: Final = "load httpfs"
 
 _STORAGE: Final = "storage_version 'v1.4.0'"
-
-
-def encrypted_connection(
-    path: Path,
-    key: StoreKey,
-    *,
-    read_only: bool,
-    config: Mapping[str, str | bool | int | float | list[str]],
-) -> duckdb.DuckDBPyConnection:
-    """A connection to an encrypted file, as ``duckdb.connect`` gives it for others.
-
-    Args:
-        path: the file; made if it is not there, unless ``read_only``.
-        key: its key.
-        read_only: for reading only.
-        config: settings of DuckDB.
-
-    Raises:
-        StoreError: if it is to be written and the crypto is missing.
-        duckdb.Error: if it cannot be opened; no message holds the key.
-    """
-    # what does not fit in memory is written beside the store, as without encryption, but encrypted, too
-    settings = {**config, "temp_directory": f"{path}.tmp", "temp_file_encryption": True}
-    connection = duckdb.connect(config=settings)
-    try:
-        if not read_only:
-            load_crypto(connection)
-        attach(connection, path, name="store", key=key, read_only=read_only)
-        connection.execute("use store")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 def attach(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -18,14 +17,14 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
-from buena_pipeline.errors import JournalWarning, NotAStoreError, QueryError, SettingsError, StoreError
+from buena_pipeline.errors import NotAStoreError, QueryError, SettingsError, StoreError
 from buena_pipeline.postings import Postings
 from buena_pipeline.schema import RECORD, TIMESTAMP
 from buena_pipeline.settings import StoreKey, resolve_store_key, resolve_store_path
 from buena_pipeline.store import erasure, suppression
 from buena_pipeline.store.database import Database, is_damage, statement
 from buena_pipeline.store.integrity import check_integrity
-from buena_pipeline.store.journal import Journal
+from buena_pipeline.store.journal import Journal, JournalWarning
 from buena_pipeline.store.sealing import sealed, unsealed
 from buena_pipeline.store.subjects import subject_keys
 from buena_pipeline.store.transaction import Transaction
@@ -103,7 +102,8 @@ class EnrichmentStore:
             raise SettingsError(
                 "A store in memory would forget what was paid for: name a file, such as buena.duckdb."
             )
-        resolved = resolve_store_path(path)
+        # a link to a store is that store, and a relative path stays where it was
+        resolved = Path(os.path.realpath(resolve_store_path(path)))
         if resolved.suffix.lower() in _TABLE_ENDINGS:
             raise NotAStoreError(
                 f"{resolved} is a table by its name; the store is a DuckDB file, such as buena.duckdb.",
@@ -182,24 +182,9 @@ class EnrichmentStore:
         """
         return self.sql(
             """
-            with change as (
-                select *, state in ('charged', 'not charged') as settles,
-                       -- of two changes at one moment the later in a request's life counts
-                       case when state = 'in flight' then 0 when settles then 2 else 1 end as stage
-                from request
-            )
-            select request_id, any_value(run_id) as run_id, any_value(account) as account,
-                   min(happened_at)                                                as sent_at,
-                   min(happened_at) filter (stage = 1)                             as closed_at,
-                   max(happened_at) filter (settles)                               as settled_at,
-                   max(lease_until)                                                as lease_until,
-                   last(state order by happened_at, stage)                         as state,
-                   any_value(blocks) as blocks, max(len(people)) as people,
-                   max(credits_reserved)                                           as credits_reserved,
-                   arg_max(credits_used, happened_at)                              as credits_used,
-                   arg_max(credits_remaining, happened_at)                         as credits_remaining,
-                   arg_max(reason, happened_at)                                    as reason
-            from change group by request_id order by sent_at, request_id
+            select request_id, run_id, account, sent_at, closed_at, settled_at, lease_until, state, blocks,
+                   len(people) as people, credits_reserved, credits_used, credits_remaining, reason
+            from newest_request order by sent_at, request_id
             """
         )
 
@@ -453,8 +438,7 @@ class EnrichmentStore:
         try:
             return self._journal.put(text)
         except OSError:
-            spare = Path(tempfile.gettempdir()) / f"{self.path.name}.journal"
-            return self._journal.elsewhere(spare).put(text)
+            return self._journal.spare.put(text)
 
     def require_room(self) -> None:
         """Makes sure that the disk has room for what is about to be paid for.
@@ -489,7 +473,7 @@ class EnrichmentStore:
 
     def _empty_journal(self) -> None:
         """Before people are erased: whatever waits in the journal goes where it can be found."""
-        if self._journal.entries():
+        if self._journal.entries() or self._journal.spare.entries():
             with self.transaction():
                 pass
         if aside := self._journal.aside():
@@ -503,7 +487,7 @@ class EnrichmentStore:
     def _take_in_journal(self, turn: Transaction) -> list[Path]:
         """Enters what the journal holds; the entries, to be deleted once that is true."""
         taken = []
-        for entry in self._journal.entries():
+        for entry in (*self._journal.entries(), *self._journal.spare.entries()):
             text = self._journal.read(entry)
             try:
                 frames = None if text is None else Postings.from_json(text).frames()

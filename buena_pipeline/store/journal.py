@@ -5,8 +5,11 @@ Also where runs show that they live: each holds a lock that the operating system
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
+import tempfile
 import time
 import uuid
 import warnings
@@ -17,9 +20,13 @@ from typing import Final
 
 import filelock
 
-from buena_pipeline.errors import JournalWarning, StoreError
+from buena_pipeline.errors import StoreError
 
 _HEAD: Final = b"buena_pipeline journal 1 "
+
+
+class JournalWarning(UserWarning):
+    """An entry of the journal is damaged; it was kept, and set aside."""
 
 
 def _for_owner_only(path: str, flags: int) -> int:
@@ -33,6 +40,7 @@ class Journal:
         folder: made when it is needed, for its owner only.
         seal: what makes bytes of an entry's text; encrypted stores bring their own.
         unseal: the way back.
+        shared: whether other users may have made the folder, as beside a store they share.
     """
 
     def __init__(
@@ -41,8 +49,10 @@ class Journal:
         *,
         seal: Callable[[str], bytes] = str.encode,
         unseal: Callable[[bytes], str] = bytes.decode,
+        shared: bool = True,
     ) -> None:
         self.folder = folder
+        self._shared = shared
         self._seal = seal
         self._unseal = unseal
 
@@ -68,13 +78,17 @@ class Journal:
         _sync_folder(self.folder)
         return path
 
-    def elsewhere(self, folder: Path) -> Journal:
-        """The same journal in another folder."""
-        return Journal(folder, seal=self._seal, unseal=self._unseal)
+    @property
+    def spare(self) -> Journal:
+        """The journal for when the store's disk is full: in the system's temporary folder, nobody else's."""
+        whose = f"{os.getuid() if hasattr(os, 'getuid') else ''} {self.folder}"
+        name = f"buena-{hashlib.sha256(whose.encode()).hexdigest()[:16]}.journal"
+        folder = Path(tempfile.gettempdir()) / name
+        return Journal(folder, seal=self._seal, unseal=self._unseal, shared=False)
 
     def entries(self) -> list[Path]:
         """The entries that wait to be taken in, oldest first."""
-        return sorted(self.folder.glob("*.json"))
+        return sorted(self.folder.glob("*.json")) if self._is_ours() else []
 
     def aside(self) -> list[Path]:
         """What is damaged, or was cut short by a crash."""
@@ -149,6 +163,18 @@ class Journal:
 
     def _make(self) -> None:
         self.folder.mkdir(mode=0o700, exist_ok=True)
+        if not self._is_ours():
+            raise OSError(errno.EPERM, "the folder belongs to somebody else", str(self.folder))
+
+    def _is_ours(self) -> bool:
+        """Whether the folder is there, and not one that somebody else put in its place."""
+        try:
+            found = self.folder.lstat()
+        except OSError:
+            return False
+        if self._shared or not hasattr(os, "getuid"):
+            return True
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
 
 
 def _sync_folder(folder: Path) -> None:

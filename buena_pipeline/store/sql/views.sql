@@ -18,22 +18,28 @@ from identity left join same_person using (person_id);
 comment on view person_key is 'The table identity, likewise; own marks the key that gave a person its id.';
 
 create or replace view newest_request as
+with change as (
+    select *,
+           -- not by time alone: a clock may be set back, and two changes may share a moment
+           (state <> 'in flight', happened_at, state in ('charged', 'not charged')) as place
+    from request
+)
 select
     request_id,
-    any_value(run_id)                                                   as run_id,
-    any_value(account)                                                  as account,
-    min(happened_at)                                                    as sent_at,
-    max(happened_at) filter (state <> 'in flight')                      as closed_at,
-    -- not by time alone: a clock may be set back
-    arg_max(state, (state <> 'in flight', happened_at))                 as state,
-    any_value(lease_until)                                              as lease_until,
-    any_value(blocks)                                                   as blocks,
-    any_value(people)                                                   as people,
-    any_value(credits_reserved)                                         as credits_reserved,
-    arg_max(credits_used, happened_at)                                  as credits_used,
-    arg_max(credits_remaining, happened_at)                             as credits_remaining,
-    arg_max(reason, happened_at)                                        as reason
-from request
+    any_value(run_id)                                                        as run_id,
+    any_value(account)                                                       as account,
+    min(happened_at) filter (state = 'in flight')                            as sent_at,
+    max(happened_at) filter (state not in ('in flight', 'charged', 'not charged')) as closed_at,
+    max(happened_at) filter (state in ('charged', 'not charged'))            as settled_at,
+    any_value(lease_until)                                                   as lease_until,
+    arg_max(state, place)                                                    as state,
+    any_value(blocks)                                                        as blocks,
+    any_value(people)                                                        as people,
+    any_value(credits_reserved)                                              as credits_reserved,
+    arg_max(credits_used, place)                                             as credits_used,
+    arg_max(credits_remaining, place)                                        as credits_remaining,
+    arg_max(reason, place)                                                   as reason
+from change
 group by request_id;
 comment on view newest_request is 'The ledger with one row per request, as it stands now.';
 

@@ -1,0 +1,97 @@
+"""DuckDB itself: an instance in memory, to which the store's file is attached for a piece of work at a time.
+
+To start an instance takes ten times as long as to attach a file to one that runs, and a run does it for
+every turn. What is not attached is not locked, so others take their turns in between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from buena_pipeline.settings import StoreKey
+from buena_pipeline.store.encryption import attach, load_crypto
+
+_LOG_SIZE: Final = "4MB"
+"""Every attachment replays the log, at about 10 ms a megabyte, so it is kept small."""
+
+
+class Engine:
+    """An instance of DuckDB, started when it is first needed.
+
+    Args:
+        spill: the folder for what does not fit in memory; made only then.
+        key: of an encrypted file; then what is spilled is encrypted, too.
+    """
+
+    def __init__(self, spill: Path, *, key: StoreKey | None) -> None:
+        self._spill = spill
+        self._key = key
+        self._instance: duckdb.DuckDBPyConnection | None = None
+        self._process = 0
+
+    @contextmanager
+    def attached(
+        self, path: Path, *, name: str = "store", read_only: bool = False
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to a file; the file is let go of, and temporary tables are gone, when the block ends.
+
+        Args:
+            path: the file; made if it is not there, unless ``read_only``.
+            name: its name in SQL.
+            read_only: for reading only.
+
+        Raises:
+            duckdb.Error: if it cannot be opened.
+            StoreError: if it is to be written, encrypted, and the crypto is missing.
+        """
+        instance = self._running()
+        if self._key is not None and not read_only:
+            load_crypto(instance)
+        try:
+            attach(instance, path, name=name, key=self._key, read_only=read_only)
+        except (duckdb.FatalException, duckdb.InternalException):
+            self._instance = None
+            raise
+        connection = instance.cursor()
+        try:
+            connection.execute(f"use {name}")
+            connection.execute("set TimeZone = 'UTC'")
+            yield connection
+        finally:
+            self._let_go(connection, name)
+
+    def _running(self) -> duckdb.DuckDBPyConnection:
+        # an instance does not survive a fork: its threads are gone
+        if self._instance is None or self._process != os.getpid():
+            # vacuuming row groups at a checkpoint can stall for a minute
+            config: dict[str, str | bool | int | float | list[str]] = {
+                "max_vacuum_tasks": 0,
+                "temp_directory": str(self._spill),
+            }
+            if self._key is not None:
+                config["temp_file_encryption"] = True
+            self._instance = duckdb.connect(config=config)
+            self._process = os.getpid()
+            # a checkpoint rewrites the last row group of every table: too dear for every single commit
+            self._instance.execute("pragma disable_checkpoint_on_shutdown")
+            self._instance.execute(f"set wal_autocheckpoint = '{_LOG_SIZE}'")
+        return self._instance
+
+    def _let_go(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
+        instance, self._instance = self._instance, None
+        with contextlib.suppress(duckdb.Error):
+            connection.close()
+            if instance is not None:
+                instance.execute(f"detach {name}")
+                # what was spilled is somebody's data; DuckDB removes it with the instance
+                if not self._spill.exists():
+                    self._instance = instance
+        if self._instance is None and instance is not None:
+            instance.close()
