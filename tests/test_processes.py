@@ -16,6 +16,7 @@ import pytest
 
 from buena_pipeline import BuenaClient, Enricher, EnrichmentProgress, EnrichmentStore, Sandbox
 from buena_pipeline.errors import StoreError, StoreLockedError
+from buena_pipeline.sandbox import Fault
 from buena_pipeline.store import JournalWarning
 from tests.torture.people import table_of
 from tests.torture.processes import holder, reader, wait_until, worker
@@ -86,6 +87,39 @@ def test_a_process_that_dies_is_not_waited_for(tmp_path: Path) -> None:
         assert judge(sandbox, store, table_of(range(60)), result).complaints == []
         assert result.report.unknown == 60
         assert set(store.ledger()["state"]) == {"unknown"}
+
+
+def test_three_processes_that_insist_buy_once_more(tmp_path: Path) -> None:
+    """With retry_unknown people of unknown outcome are bought again, by one process and not by all."""
+    store = EnrichmentStore(tmp_path / "buena.duckdb")
+    with Sandbox(limits=None, not_found=0.0, latency=0.3) as sandbox, ExitStack() as stack:
+        sandbox.inject(Fault("reset_after", times=2))
+        with BuenaClient(sandbox.api_key, sandbox.url, concurrency=2, limits=None) as client:
+            assert Enricher(client, store).run(table_of(range(100))).report.unknown == 100
+        runs = [
+            stack.enter_context(worker(sandbox, store.path, range(100), retry_unknown=True)) for _ in range(3)
+        ]
+        for run in runs:
+            run.go()
+        reports = [run.finish() for run in runs]
+        assert set(sandbox.charges()["count"]) == {2}
+    assert sum(report["enriched"] for report in reports) == 100
+    assert sum(report["cached"] for report in reports) == 200
+
+
+def test_processes_share_a_daily_budget(tmp_path: Path) -> None:
+    """It is used up, and not by one credit more, whoever asks first."""
+    with Sandbox(limits=None, not_found=0.0, latency=0.1) as sandbox, ExitStack() as stack:
+        tables = [range(first, first + 120) for first in (0, 120, 240)]
+        runs = [
+            stack.enter_context(worker(sandbox, tmp_path / "buena.duckdb", table, daily_credits=200))
+            for table in tables
+        ]
+        for run in runs:
+            run.go()
+        reports = [run.finish() for run in runs]
+        assert sandbox.credits_used == sum(report["enriched"] for report in reports) == 200
+    assert sum(report["deferred"] for report in reports) == 160
 
 
 class Shell:

@@ -133,7 +133,8 @@ def break_runs(folder: Path, scenario: Scenario, *, seed: int) -> Broken:
     store = EnrichmentStore(folder / "buena.duckdb")
     memory = Memory(store)
     verdicts = []
-    with Sandbox(limits=None, seed=seed, latency=0.01) as sandbox:
+    price = dice.choice([1, 1, 2, 0.5])
+    with Sandbox(limits=None, seed=seed, latency=0.01, credits_per_lead=price) as sandbox:
         steps = [(_FIRST, _UNTOLD), (_CROWD, _UNTOLD), (_CROWD, _UNTOLD)]
         steps += [(_CROWD + 30, _LEASES), (_CROWD + 30, _UNTOLD)] * scenario.doubt
         for number, (height, time) in enumerate(steps):

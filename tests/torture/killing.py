@@ -17,7 +17,8 @@ from tests.torture.processes import Process, holder, wait_until, worker
 from tests.torture.verdict import Memory, Verdict, judge
 from tests.torture.worker import GAVE_UP
 
-_SLICE: Final = 300
+_KNOWN: Final = 100
+_FRESH: Final = 350
 
 _FAULTS: Final = (
     Fault("status", status=502),
@@ -40,7 +41,8 @@ class Rounds:
 def kill_rounds(folder: Path, *, seed: int, rounds: int, held: bool = False, broken: bool = False) -> Rounds:
     """Kills runs over one store at random moments, then lets a last one go to its end.
 
-    In every third round two processes run at once, and one of them or both are killed.
+    Each run asks for some people whom earlier ones asked for and for more who are new. In every third round
+    two processes run at once, for partly the same people, and one of them or both are killed.
 
     Args:
         folder: where the store is to be.
@@ -51,7 +53,7 @@ def kill_rounds(folder: Path, *, seed: int, rounds: int, held: bool = False, bro
         broken: whether the vendor breaks, too.
     """
     dice = random.Random(seed)
-    crowd = range(_SLICE + 120 * rounds)
+    crowd = range(_FRESH * rounds)
     store = EnrichmentStore(folder / "buena.duckdb")
     store.stats()  # the other program needs a file
     memory = Memory(store)
@@ -60,10 +62,14 @@ def kill_rounds(folder: Path, *, seed: int, rounds: int, held: bool = False, bro
     with Sandbox(limits=None, seed=seed, latency=dice.uniform(0.02, 0.1)) as sandbox, ExitStack() as stack:
 
         def team(number: int) -> list[Process]:
-            slices = [dice.sample(crowd, _SLICE) for _ in range(2 if number % 3 == 2 else 1)]
+            seen, fresh = range(_FRESH * number), range(_FRESH * number, _FRESH * (number + 1))
+            slices = [
+                dice.sample(seen, min(_KNOWN, len(seen))) + dice.sample(fresh, dice.randint(250, _FRESH))
+                for _ in range(2 if number % 3 == 2 else 1)
+            ]
             patience = 0.2 if held else 60
             team = [
-                worker(sandbox, store.path, some, concurrency=dice.randint(3, 8), lock_timeout=patience)
+                worker(sandbox, store.path, some, concurrency=dice.randint(3, 6), lock_timeout=patience)
                 for some in slices
             ]
             if held:
@@ -78,7 +84,7 @@ def kill_rounds(folder: Path, *, seed: int, rounds: int, held: bool = False, bro
             sandbox.clear_faults()
             if broken:
                 break_vendor(sandbox, _FAULTS, dice, most=3)
-            moment = sandbox.requests + dice.randint(0, 6 * len(workers))
+            moment = sandbox.requests + dice.randint(0, 8)
             for process in workers:
                 process.go()
             _wait_for_request(moment, sandbox, workers)

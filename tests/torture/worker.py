@@ -33,6 +33,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--timeout", type=float, default=30.0, help="of the client, in seconds")
     parser.add_argument("--lock-timeout", type=float, default=60.0, help="of the store, in seconds")
     parser.add_argument("--max-wait", type=float, default=30.0, help="seconds to wait for rate limits")
+    parser.add_argument("--retry-unknown", type=bool, default=False, help="as for the Enricher")
+    parser.add_argument("--daily-credits", type=float, help="as for the Enricher")
     parser.add_argument("--leave", type=int, help="kilobytes to leave on the disk after the first answer")
     parser.add_argument("--output", help="a Parquet file for the enriched table")
     return parser.parse_args()
@@ -56,10 +58,14 @@ def main() -> None:
     client = BuenaClient(concurrency=told.concurrency, timeout=told.timeout, backoff=0.01, limits=None)
     store = EnrichmentStore(told.store, lock_timeout=told.lock_timeout)
     progress = None if told.leave is None else partial(fill_disk, Path(told.store).parent, told.leave)
-    patience = timedelta(seconds=told.max_wait)
+    terms = {
+        "max_wait": timedelta(seconds=told.max_wait),
+        "retry_unknown": told.retry_unknown,
+        "daily_credits": told.daily_credits,
+    }
     try:
         with client:
-            result = Enricher(client, store, max_wait=patience, progress=progress).run(table)
+            result = Enricher(client, store, progress=progress, **terms).run(table)
     except BuenaError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(GAVE_UP)
