@@ -153,7 +153,7 @@ def main() -> None:
     parser.add_argument("people", nargs="?", type=int, default=20_000)
     parser.add_argument("--repeat", type=int, default=3, help="runs of each ledger")
     parser.add_argument("--latency", type=float, default=0.2, help="seconds by which each answer is late")
-    parser.add_argument("--in-flight", type=int, default=16, help="requests at the same time")
+    parser.add_argument("--in-flight", type=int, default=8, help="requests at the same time")
     asked = parser.parse_args()
     table, names = leads(asked.people), list(LEDGERS)
     runs: dict[str, list[Measurement]] = {name: [] for name in names}

@@ -161,8 +161,9 @@ class Buyer:
 
     def _ahead(self) -> int:
         """Requests entered before there is a connection for them, so that none stands idle during a turn."""
-        rounds = self._turn_takes / self._answer_takes if self._answer_takes else 0.0
-        return math.ceil(self._concurrency * min(rounds, 1.0))
+        # as many as are answered during a turn, and as many again, so that turns have more to enter
+        rounds = 2 * self._turn_takes / self._answer_takes if self._answer_takes else 0.0
+        return math.ceil(self._concurrency * min(rounds, 2.0))
 
     # --- sending ----------------------------------------------------------------------------------------
 

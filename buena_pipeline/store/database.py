@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -267,9 +268,9 @@ class Database:
 
     def _create(self) -> None:
         """A new file, readable by its owner only, that is complete or not there."""
-        # the log of a file that somebody deleted would be taken for the new one's
+        # the log of a file that somebody deleted would be taken for the new one's; it may hold paid answers
         with contextlib.suppress(FileNotFoundError):
-            Path(f"{self.path}.wal").rename(f"{self.path}.orphaned.wal")
+            Path(f"{self.path}.wal").rename(f"{self.path}.orphaned-{time.time_ns()}.wal")
         with self.draft():
             pass
 
