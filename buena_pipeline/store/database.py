@@ -293,9 +293,9 @@ class Database:
             yield draft
             if place.exists():
                 _keep_owner(draft, of=place)
-            _sync(draft)
+            sync(draft)
             draft.replace(place)
-            _sync(place.parent)
+            sync(place.parent)
         finally:
             self._remove_leftovers()
 
@@ -387,8 +387,10 @@ def _keep_owner(path: Path, *, of: Path) -> None:
         os.chown(path, owner.st_uid, owner.st_gid)
 
 
-def _sync(path: Path) -> None:
-    """Waits until a file or folder is on disk."""
+def sync(path: Path) -> None:
+    """Waits until a file, or a change in a folder, is on disk; where folders cannot be synced, for nothing."""
+    if path.is_dir() and os.name != "posix":
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -21,6 +21,7 @@ from typing import Final
 import filelock
 
 from buena_pipeline.errors import StoreError
+from buena_pipeline.store.database import sync
 
 _HEAD: Final = b"buena_pipeline journal 1 "
 
@@ -75,7 +76,7 @@ class Journal:
         except OSError:
             draft.unlink(missing_ok=True)
             raise
-        _sync_folder(self.folder)
+        sync(self.folder)
         return path
 
     @property
@@ -175,13 +176,3 @@ class Journal:
         if self._shared or not hasattr(os, "getuid"):
             return True
         return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes a rename survive a loss of power, where folders can be synced."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
