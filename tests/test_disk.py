@@ -45,7 +45,7 @@ def test_a_disk_without_room(size: int, tmp_path: Path) -> None:
     assert outcome.verdict.complaints == []
 
 
-@pytest.mark.parametrize("size", [100, 540, 700, 1500], ids="{} kB".format)
+@pytest.mark.parametrize("size", [100, 540, 700, 1200], ids="{} kB".format)
 def test_a_file_that_may_not_grow(size: int, tmp_path: Path) -> None:
     """The same under a quota, where the folder takes new files when the store does not grow any more."""
     outcome = quota(tmp_path, size)

@@ -15,6 +15,7 @@ from tests.torture.processes import worker
 from tests.torture.verdict import Verdict, judge
 
 _PEOPLE: Final = range(300)
+_MANY: Final = range(700)  # whose answers need more than an empty store, wherever they are written
 
 _OWN_MOUNTS: Final = ("unshare", "-rm", "sh", "-c")
 
@@ -68,7 +69,8 @@ def full_disk(folder: Path, kilobytes: int, *, leave: int | None = None) -> Outc
 
 def quota(folder: Path, kilobytes: int) -> Outcome:
     """A run that may make no file larger than this."""
-    return _run(folder, folder, ["sh", "-c", _QUOTA, str(kilobytes * 2)])  # it counts blocks of 512 bytes
+    blocks = str(kilobytes * 2)  # of 512 bytes
+    return _run(folder, folder, ["sh", "-c", _QUOTA, blocks], people=_MANY)
 
 
 def read_only(folder: Path) -> Outcome:
@@ -76,19 +78,21 @@ def read_only(folder: Path) -> Outcome:
     return _run(folder, None, [*_OWN_MOUNTS, _READ_ONLY, str(folder)])
 
 
-def _run(folder: Path, left: Path | None, wrapper: list[str], **options: int) -> Outcome:
+def _run(
+    folder: Path, left: Path | None, wrapper: list[str], *, people: range = _PEOPLE, **options: int
+) -> Outcome:
     """A run in one folder, and one to the end over what is in another afterwards."""
     spare = (left or folder) / "spare"  # where answers go that find no room beside the store
     spare.mkdir()
     with Sandbox(limits=None, latency=0.02) as sandbox:
         with worker(
-            sandbox, folder / "buena.duckdb", _PEOPLE, wrapper=wrapper, spare=spare, concurrency=2, **options
+            sandbox, folder / "buena.duckdb", people, wrapper=wrapper, spare=spare, concurrency=2, **options
         ) as run:
             code, said, complaint = run.go().end()
         requests = sandbox.requests
         if left is None:
             return Outcome(code, said, complaint, requests)
-        store, table = EnrichmentStore(left / "buena.duckdb"), table_of(_PEOPLE)
+        store, table = EnrichmentStore(left / "buena.duckdb"), table_of(people)
         with BuenaClient(sandbox.api_key, sandbox.url, limits=None) as client:
             result = Enricher(client, store).run(table)
         return Outcome(code, said, complaint, requests, judge(sandbox, store, table, result))
