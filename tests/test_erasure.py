@@ -478,9 +478,9 @@ def crash(store: EnrichmentStore, where: str, *, after: float = 0.0) -> None:
         place, turn = {{
             "rewrite": ("erasure.rewrite", 1),
             "copied": ("rewriting._copy_views", 1),
-            "written": ("database._sync", 1),
-            "replaced": ("database._sync", 2),
-            "never": ("database._sync", 99),
+            "written": ("database.sync", 1),
+            "replaced": ("database.sync", 2),
+            "never": ("database.sync", 99),
         }}[{where!r}]
         module, name = place.split(".")
         real = getattr(globals()[module], name)

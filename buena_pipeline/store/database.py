@@ -388,7 +388,7 @@ def _keep_owner(path: Path, *, of: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Waits until a file, or a change in a folder, is on disk; where folders cannot be synced, for nothing."""
+    """Waits until a file is on disk, or a change in a folder, where folders can be synced."""
     if path.is_dir() and os.name != "posix":
         return
     descriptor = os.open(path, os.O_RDONLY)

@@ -33,6 +33,11 @@ connection.close()
 """
 
 
+def _environment() -> dict[str, str]:
+    """That of the tests, without their coverage: what it writes would count towards a quota."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+
+
 class Process:
     """A Python process that says ``ready``, reads its standard input, and can be killed.
 
@@ -48,7 +53,7 @@ class Process:
         self._process = subprocess.Popen(
             [*wrapper, sys.executable, *arguments],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **(settings or {})},
+            env={**_environment(), "PYTHONPATH": str(ROOT), **(settings or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

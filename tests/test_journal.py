@@ -1,0 +1,234 @@
+"""The journal: paid answers on disk while the store cannot take them, and taken in exactly once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from buena_pipeline import BuenaClient, Enricher, EnrichmentProgress, EnrichmentStore, Sandbox
+from buena_pipeline.errors import StoreError, StoreLockedError
+from buena_pipeline.postings import Postings
+from buena_pipeline.store import JournalWarning
+from buena_pipeline.store.journal import Journal
+
+HOLDER = "import duckdb, sys\nwith duckdb.connect(sys.argv[1]): print('held', flush=True); input()"
+
+
+class Held:
+    """Another program that opens a store and keeps it open."""
+
+    def __init__(self, path: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", HOLDER, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "held\n"
+
+    def close(self) -> None:
+        """Lets go of it."""
+        self._process.communicate("\n")
+
+
+@pytest.fixture
+def everybody() -> Sandbox:
+    """A sandbox that finds everybody."""
+    return Sandbox(limits=None, not_found=0.0)
+
+
+@pytest.fixture
+def spare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A temporary folder of the system's that is nobody else's."""
+    folder = tmp_path / "system"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def addresses(count: int) -> pl.DataFrame:
+    """So many leads, each with an address of its own."""
+    return pl.DataFrame({"email": [f"person{number}@acme{number}.example" for number in range(count)]})
+
+
+def left_open(store: EnrichmentStore, sandbox: Sandbox, stack: ExitStack, *, then: type[Exception]) -> None:
+    """A run whose answers the store cannot take, because a shell opens it and keeps it open.
+
+    Args:
+        store: the store, with a short patience.
+        sandbox: the vendor.
+        stack: closes the shell when it ends.
+        then: what the run ends with; anything but StoreLockedError is raised by the progress callback.
+    """
+    seen: list[Held] = []
+
+    def hold(_: EnrichmentProgress) -> None:
+        if not seen:
+            seen.append(Held(store.path))
+            stack.callback(seen[0].close)
+            if then is not StoreLockedError:
+                raise then("the display broke")
+
+    with BuenaClient(sandbox.api_key, sandbox.url, concurrency=3, limits=None) as client:
+        Enricher(client, store, progress=hold).run(addresses(300))
+
+
+texts = st.text(max_size=60)
+
+
+@given(texts)
+def test_an_entry_is_what_was_put(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    """Any text comes back, from a file for its owner only."""
+    journal = Journal(tmp_path_factory.mktemp("journal") / "b.journal")
+    entry = journal.put(text)
+    assert journal.read(entry) == text
+    assert journal.entries() == [entry]
+    assert entry.stat().st_mode & 0o777 == 0o600
+    assert entry.parent.stat().st_mode & 0o777 == 0o700
+
+
+@given(at=st.integers(0, 400), bit=st.integers(0, 7))
+def test_a_changed_entry_is_noticed(tmp_path_factory: pytest.TempPathFactory, at: int, bit: int) -> None:
+    """One bit anywhere is enough."""
+    journal = Journal(tmp_path_factory.mktemp("journal") / "b.journal")
+    entry = journal.put("word " * 70)
+    data = bytearray(entry.read_bytes())
+    data[at] ^= 1 << bit
+    entry.write_bytes(data)
+    assert journal.read(entry) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"request": []}', '{"answer": [], "request": [], "response": [{"x": 1}]}']
+)
+def test_an_entry_that_is_none_of_ours_is_set_aside_with_a_warning(text: str, store: EnrichmentStore) -> None:
+    """Intact, but not postings: kept, and out of the way of what follows."""
+    store.stats()
+    journal = Journal(Path(f"{store.path}.journal"))
+    entry = journal.put(text)
+    with pytest.warns(JournalWarning, match=r"is damaged and was set aside.*paid for"):
+        store.commit()
+    assert not entry.exists()
+    assert journal.aside() == [entry.with_suffix(".corrupt")]
+    store.commit()
+    with pytest.warns(JournalWarning, match="cannot be searched for people"):
+        assert store.forget("nobody@acme.example") == 0
+
+
+def test_a_run_that_breaks_while_the_store_is_held_keeps_its_answers(
+    everybody: Sandbox, tmp_path: Path
+) -> None:
+    """The progress callback fails, and then the store cannot be had: the error says where the answers are."""
+    store = EnrichmentStore(tmp_path / "buena.duckdb", lock_timeout=0.2)
+    with everybody as sandbox:
+        with ExitStack() as stack, pytest.raises(StoreLockedError, match=r"are safe in .*\.journal"):
+            left_open(store, sandbox, stack, then=RuntimeError)
+        with BuenaClient(sandbox.api_key, sandbox.url, limits=None) as client:
+            result = Enricher(client, store).run(addresses(300))
+        assert (result.report.deferred, sandbox.credits_used) == (0, 300)
+        assert sandbox.charges()["count"].max() == 1
+
+
+def test_the_spare_journal_is_taken_in(
+    everybody: Sandbox, tmp_path: Path, spare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the disk of the store takes no journal either, the system's temporary folder does."""
+    store = EnrichmentStore(tmp_path / "buena.duckdb", lock_timeout=0.2)
+    full = Journal.put
+
+    def no_room(self: Journal, text: str) -> Path:
+        if self.folder.parent == tmp_path:
+            raise OSError(28, "No space left on device")
+        return full(self, text)
+
+    with everybody as sandbox:
+        with monkeypatch.context() as patch, ExitStack() as stack:
+            patch.setattr(Journal, "put", no_room)
+            with pytest.raises(StoreLockedError, match="are safe in") as caught:
+                left_open(store, sandbox, stack, then=StoreLockedError)
+        assert str(spare) in str(caught.value)
+        assert list(spare.glob("buena-*.journal/*.json"))
+        with BuenaClient(sandbox.api_key, sandbox.url, limits=None) as client:
+            result = Enricher(client, store).run(addresses(300))
+        assert (result.report.deferred, sandbox.credits_used) == (0, 300)
+        assert not list(spare.glob("buena-*.journal/*.json"))
+
+
+def test_without_any_journal_the_error_names_the_requests_that_are_lost(
+    everybody: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing takes the answers: said loudly, and their people are of unknown outcome from then on."""
+    store = EnrichmentStore(tmp_path / "buena.duckdb", lock_timeout=0.2)
+
+    def no_room(_self: Journal, _text: str) -> Path:
+        raise OSError(28, "No space left on device")
+
+    with everybody as sandbox:
+        with monkeypatch.context() as patch, ExitStack() as stack:
+            patch.setattr(Journal, "put", no_room)
+            with pytest.raises(StoreLockedError, match="cannot be written either") as caught:
+                left_open(store, sandbox, stack, then=StoreLockedError)
+        with BuenaClient(sandbox.api_key, sandbox.url, limits=None) as client:
+            report = Enricher(client, store).run(addresses(300)).report
+        unknown = store.ledger().filter(pl.col("state") == "unknown")
+        assert unknown["people"].sum() == report.unknown > 0
+        assert any(request in str(caught.value) for request in unknown["request_id"])
+        assert sandbox.charges()["count"].max() == 1
+
+
+def test_a_folder_that_cannot_be_written_stops_a_run_before_anything_is_sent(
+    everybody: Sandbox, store: EnrichmentStore
+) -> None:
+    """Without a journal paid answers would not be safe."""
+    store.stats()
+    Path(f"{store.path}.journal").write_text("in the way")
+    with everybody as sandbox, BuenaClient(sandbox.api_key, sandbox.url) as client:
+        with pytest.raises(StoreError, match=r"journal beside the store cannot be written.*nothing was sent"):
+            Enricher(client, store).run(addresses(3))
+        assert sandbox.requests == 0
+
+
+def test_a_spare_folder_of_somebody_else_is_not_used(tmp_path: Path, spare: Path) -> None:
+    """A link that another user put in its place gets no answers, and none are read from it."""
+    journal = Journal(tmp_path / "b.journal").spare
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "1.json").write_text("{}")
+    journal.folder.symlink_to(elsewhere)
+    assert journal.entries() == []
+    with pytest.raises(OSError, match="somebody else"):
+        journal.put("{}")
+    assert journal.folder.parent == spare
+
+
+def test_a_disk_that_is_nearly_full_stops_a_run_before_anything_is_sent(
+    everybody: Sandbox, store: EnrichmentStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room for the answers is made sure of first."""
+    monkeypatch.setattr("buena_pipeline.store.enrichment_store._ROOM", 1 << 60)
+    with everybody as sandbox, BuenaClient(sandbox.api_key, sandbox.url) as client:
+        with pytest.raises(StoreError, match=r"MB left.*make room.*Nothing more was sent"):
+            Enricher(client, store).run(addresses(3))
+        assert sandbox.requests == 0
+
+
+def test_postings_survive_the_journal() -> None:
+    """Every kind of row, with its moments."""
+    postings = Postings(response=[{"request_id": "r", "body": "x"}])
+    assert Postings.from_json(postings.to_json()) == postings
+    assert (postings.paid, bool(Postings()), repr(postings)) == (
+        True,
+        False,
+        "Postings(0 requests, 0 answers)",
+    )
+    with pytest.raises(ValueError, match="not postings"):
+        Postings.from_json("{}")
