@@ -945,3 +945,39 @@ def test_a_closed_client_says_so(sandbox: Sandbox, store: EnrichmentStore) -> No
     with pytest.raises(SettingsError, match="closed"):
         enrich_frame(addresses(1), client=client, store=store)
     assert sandbox.requests == 0
+
+
+@pytest.mark.parametrize(
+    ("signals", "ends"),
+    [((signal.SIGTERM,), SystemExit), ((signal.SIGINT, signal.SIGINT), KeyboardInterrupt)],
+)
+def test_a_signal_ends_a_run_with_its_report(
+    signals: tuple[int, ...], ends: type[BaseException], store: EnrichmentStore
+) -> None:
+    """One waits for what is on its way; two give up on it, and say who is of unknown outcome."""
+    latency = 0.5 if len(signals) == 1 else 20.0
+    with (
+        Sandbox(limits=None, not_found=0.0, latency=latency) as sandbox,
+        BuenaClient(sandbox.api_key, sandbox.url, concurrency=1) as client,
+    ):
+
+        def interrupt() -> None:
+            while not sandbox.requests:
+                time.sleep(0.01)
+            for number in signals:
+                time.sleep(0.1)
+                os.kill(os.getpid(), number)
+
+        threading.Thread(target=interrupt, daemon=True).start()
+        with pytest.raises(ends) as caught:
+            Enricher(client, store).run(addresses(120))
+        report = caught.value.report
+        sandbox.stop()
+    if len(signals) == 1:
+        assert caught.value.code == 143
+        assert (report.enriched, report.unknown) == (sandbox.credits_used, 0)
+        assert report.deferred_reason == "the run was interrupted"
+    else:
+        assert (report.enriched, report.unknown, report.deferred) == (0, 50, 120)
+        assert "unknown" in store.ledger()["state"].to_list()
+    assert store.runs()["state"].to_list() == ["stopped"]

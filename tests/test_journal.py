@@ -108,7 +108,15 @@ def test_a_changed_entry_is_noticed(tmp_path_factory: pytest.TempPathFactory, at
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"request": []}', '{"answer": [], "request": [], "response": [{"x": 1}]}']
+    "text",
+    [
+        "",
+        "[]",
+        '{"request": []}',
+        '{"answer": [], "request": [{"happened_at": "noon"}], "response": []}',
+        '{"answer": [], "request": [{"credits_used": "many"}], "response": []}',
+    ],
+    ids=["nothing", "list", "half", "moment", "number"],
 )
 def test_an_entry_that_is_none_of_ours_is_set_aside_with_a_warning(text: str, store: EnrichmentStore) -> None:
     """Intact, but not postings: kept, and out of the way of what follows."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import subprocess
 import sys
 import textwrap
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -37,6 +40,7 @@ from buena_pipeline.schema import (
     RESPONSE_ROWS,
     RUN_ROWS,
 )
+from buena_pipeline.store.journal import Journal
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -471,3 +475,76 @@ def test_a_connection_of_ones_own_to_the_same_file_is_explained(store: Enrichmen
         pytest.raises(StoreLockedError, match=r"already open in this process"),
     ):
         EnrichmentStore(store.path, lock_timeout=0.1).stats()
+
+
+# --- disks that are full, folders that are odd -----------------------------------------------------------
+
+
+@contextmanager
+def quota(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def many_keys(count: int) -> pl.DataFrame:
+    """Keys enough to fill a log."""
+    return pl.DataFrame(
+        {"person_id": [str(uuid.uuid4()) for _ in range(count)], "kind": "email", "value": "x"}
+    )
+
+
+def test_a_commit_that_does_not_fit_is_a_clear_error_and_leaves_the_store_as_it_was(
+    store: EnrichmentStore,
+) -> None:
+    """Nothing of it is written; with room again, all of it is."""
+    store.learn(many_keys(3), now=START)
+    with quota(40_000), pytest.raises(StoreError, match=r"did not take.*make room"):
+        store.learn(many_keys(20_000), now=START)
+    assert store.sql("select count(*) from identity").item() == 3
+    store.learn(many_keys(20_000), now=START)
+    assert store.sql("select count(*) from identity").item() == 20_003
+
+
+def test_a_checkpoint_that_does_not_fit_loses_nothing(store: EnrichmentStore) -> None:
+    """The log is as good as the file."""
+    store.learn(many_keys(20_000), now=START)
+    with quota(40_000), pytest.raises(StoreError, match="make room"):
+        store.checkpoint()
+    assert store.sql("select count(*) from identity").item() == 20_000
+    store.checkpoint()
+    assert store.sql("select count(*) from identity").item() == 20_000
+
+
+def test_a_store_for_which_there_is_no_room_is_not_made_by_halves(store: EnrichmentStore) -> None:
+    """Nothing stays behind, and with room it is made."""
+    with quota(40_000), pytest.raises(StoreError):
+        store.stats()
+    assert not store.path.exists()
+    assert store.stats().people == 0
+
+
+def test_a_journal_entry_that_does_not_fit_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Half an entry would look like a damaged one."""
+    journal = Journal(tmp_path / "b.journal")
+    with quota(1_000), pytest.raises(OSError, match="File too large"):
+        journal.put("word " * 1_000)
+    assert list(journal.folder.iterdir()) == []
+
+
+def test_a_lock_file_that_cannot_be_had_is_a_clear_error(store: EnrichmentStore) -> None:
+    """A folder in its place, as a careless clean-up may leave it."""
+    Path(f"{store.path}.lock").mkdir()
+    with pytest.raises(StoreError, match="also for the lock file beside it"):
+        store.stats()
+
+
+def test_an_export_that_cannot_be_written_says_which_file(store: EnrichmentStore, tmp_path: Path) -> None:
+    """A folder stands where the first view would go."""
+    (tmp_path / "out" / "leads.parquet").mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"leads\.parquet cannot be written"):
+        store.export(tmp_path / "out")

@@ -39,7 +39,7 @@ class Traffic:
 
     Attributes:
         sent: when requests left, oldest first.
-        quota: the newest word on a rate limit that still holds.
+        quota: the newest word on a rate limit.
         blocked_until: what a 429 asked for, if that is still to come.
     """
 
@@ -114,7 +114,7 @@ class Transaction:
             """,
             params={"account": account, "since": since},
         ).pl()
-        told = self._row(statement("traffic.sql"), {"account": account, "now": now, "since": since})
+        told = self._row(statement("traffic.sql"), {"account": account, "since": since})
         blocked = self.blocked_until(account, now=now)
         return Traffic(sent["happened_at"].to_list(), Quota(*told) if told else None, blocked)
 

@@ -1,5 +1,5 @@
--- The newest word of the vendor on an account's rate limits, if its window has not begun anew.
---   in: $account, $now, $since (of requests that count)
+-- The newest word of the vendor on an account's rate limits; its limit holds also when its window has begun anew.
+--   in: $account, $since (of requests that count)
 
 with told as (
     select opened.happened_at as observed_at, answered.happened_at as answered_at,
@@ -7,7 +7,7 @@ with told as (
     from request as answered
     join request as opened on opened.request_id = answered.request_id and opened.state = 'in flight'
     where answered.account = $account
-      and answered.quota_resets_at > $now
+      and answered.quota_resets_at is not null
       and answered.happened_at > $since
       and opened.happened_at > $since
 )
