@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -255,3 +255,17 @@ def test_doctor_finds_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert findings(tmp_path / "new.duckdb")["base URL"].level == "warn"
     monkeypatch.setenv("BUENA_BASE_URL", "ftp://x")
     assert findings(tmp_path / "new.duckdb")["API"].level == "fail"
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(5, False), (120, True)])
+def test_only_a_long_wait_is_worth_a_line(seconds: int, told: bool) -> None:
+    """Requests that are spread over a minute wait all the time."""
+    out = io.StringIO()
+    with show_progress(Console(file=out, width=120)) as progress:
+        assert progress is not None
+        until = datetime.now(UTC) + timedelta(seconds=seconds)
+        progress(EnrichmentProgress(1, 100, 1.0, waiting_until=until))
+        progress(EnrichmentProgress(1, 100, 1.0, stopping=True))
+    lines = out.getvalue().splitlines()
+    assert any("waiting for the rate limit until" in line for line in lines) == told
+    assert lines[-1].startswith("stopping: waiting for the answers")

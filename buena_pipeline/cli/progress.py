@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from rich.console import Console
@@ -21,6 +22,7 @@ from buena_pipeline.cli.display import amount
 from buena_pipeline.result import EnrichmentProgress
 
 _STEPS: Final = 10
+_WORTH_A_LINE: Final = timedelta(seconds=10)
 _SECONDS: Final = 60.0
 
 
@@ -98,8 +100,10 @@ class PlainProgress:
 
     def __call__(self, state: EnrichmentProgress) -> None:
         """Takes note of where the run is."""
-        if note := _note(state):
-            self._console.print(note, highlight=False, soft_wrap=True)
+        # requests that are spread over a minute wait all the time: not worth a line each
+        long = state.waiting_until is not None and state.waiting_until > datetime.now(UTC) + _WORTH_A_LINE
+        if state.stopping or long:
+            self._console.print(_note(state), highlight=False, soft_wrap=True)
         now, total = self._clock(), max(state.total, 1)
         step = state.done * _STEPS // total
         if step == self._step and now - self._told < _SECONDS:
