@@ -44,6 +44,7 @@ from buena_pipeline.errors import (
     InputError,
     PermissionDeniedError,
     SettingsError,
+    StoreDamagedError,
     StoreLockedError,
 )
 from buena_pipeline.sandbox import Fault
@@ -936,6 +937,25 @@ def test_a_budget_goes_on_as_long_as_not_found_people_leave_something(store: Enr
         report = Enricher(client, store, max_credits=120).run(addresses(200)).report
         assert report.enriched == sandbox.credits_used <= 120
         assert report.enriched + report.failed == 120
+
+
+def test_a_store_is_a_store_or_a_path() -> None:
+    """Anything else is refused before anything happens."""
+    with pytest.raises(InputError, match="store takes an EnrichmentStore, or the path"):
+        Enricher(store=5)
+
+
+def test_an_export_or_a_query_of_a_damaged_store_says_so(client: BuenaClient, tmp_path: Path) -> None:
+    """Damage is told as damage, not as a query that does not run."""
+    store = EnrichmentStore(tmp_path / "buena.duckdb")
+    enrich_frame(addresses(400), client=client, store=store)
+    data = bytearray(store.path.read_bytes())
+    start = data.find(b"person1")
+    data[start : start + 2_000] = bytes(2_000)
+    store.path.write_bytes(data)
+    for look in (lambda: store.export(tmp_path / "out"), lambda: store.sql("from answer")):
+        with pytest.raises(StoreDamagedError, match="Copy it"):
+            look()
 
 
 def test_a_closed_client_says_so(sandbox: Sandbox, store: EnrichmentStore) -> None:

@@ -240,3 +240,22 @@ def test_postings_survive_the_journal() -> None:
     )
     with pytest.raises(ValueError, match="not postings"):
         Postings.from_json("{}")
+
+
+def test_an_entry_that_somebody_else_takes_in_meanwhile_is_no_damage(tmp_path: Path) -> None:
+    """Gone between the look and the reading: nothing to warn of, nothing to set aside."""
+    journal = Journal(tmp_path / "b.journal")
+    entry = journal.put("{}")
+    entry.unlink()
+    assert journal.read(entry) is None
+    journal.set_aside(entry)
+    assert journal.aside() == []
+
+
+def test_whoever_cannot_be_asked_counts_as_alive(tmp_path: Path) -> None:
+    """Something else stands where a run's lock would be: rather wait for its lease than call it dead."""
+    journal = Journal(tmp_path / "b.journal")
+    with journal.living("here"):
+        (journal.folder / "odd.run").mkdir()
+        assert journal.alive(["here", "odd", "gone"]) == ["here", "odd"]
+    assert journal.alive(["here"]) == []

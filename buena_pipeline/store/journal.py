@@ -107,7 +107,10 @@ class Journal:
     def set_aside(self, path: Path) -> None:
         """Keeps a damaged entry out of the way, and warns: it may hold answers that were paid for."""
         aside = path.with_suffix(".corrupt")
-        path.rename(aside)
+        try:
+            path.rename(aside)
+        except FileNotFoundError:
+            return  # not damaged, but gone: somebody has taken it in meanwhile
         warnings.warn(
             f"The journal entry {aside} is damaged and was set aside: it may hold answers that were paid "
             "for. Their people are of unknown outcome in the ledger. Keep the file if you want to have it "
