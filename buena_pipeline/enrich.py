@@ -255,10 +255,8 @@ class Enricher:
         draft.price = draft.price if price is None else price
         if draft.price is None:
             draft.price = turn.price()
-        today = _midnight() if self.terms.daily_credits is not None else None
-        left, reason = self.terms.credits_left(
-            spent=spent, today=0.0 if today is None else turn.spent(since=today)
-        )
+        today = turn.spent_today(now=datetime.now(UTC)) if self.terms.daily_credits is not None else 0.0
+        left, reason = self.terms.credits_left(spent=spent, today=today)
         most = affordable(left, draft.price or 1.0) if self.terms.limited else None
 
         def decided(keys: pl.DataFrame) -> pl.DataFrame:
@@ -401,10 +399,6 @@ class Enricher:
 
 def _stopped(stop: Stop, report: EnrichmentReport) -> BaseException:
     return Terminated(report) if stop.signum == signal.SIGTERM else Interrupted(report)
-
-
-def _midnight() -> datetime:
-    return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _pause(seconds: float, stop: Stop) -> None:

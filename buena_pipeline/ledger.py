@@ -112,8 +112,8 @@ class Turn:
     def spent_today(self) -> float:
         """Credits of this day (UTC), of all runs, with those that what is under way may cost."""
         self.enter()
-        midnight = self.now.replace(hour=0, minute=0, second=0, microsecond=0)
-        return self._transaction.spent(since=midnight) + sum(request.reserved for request in self.opened)
+        opened = sum(request.reserved for request in self.opened)
+        return self._transaction.spent_today(now=self.now) + opened
 
     def open(self, batch: Batch, *, price: float) -> None:
         """Enters a request for a batch at so many credits a lead."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import duckdb
@@ -123,9 +123,10 @@ class Transaction:
         price: float | None = self._value(statement("price.sql"))
         return price
 
-    def spent(self, *, since: datetime) -> float:
-        """Credits used since then by all runs, with those that requests under way or lost may cost."""
-        return float(self._value(statement("spent.sql"), {"since": since}))
+    def spent_today(self, *, now: datetime) -> float:
+        """Credits used on this day (UTC) by all runs, with those that what is under way or lost may cost."""
+        midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        return float(self._value(statement("spent.sql"), {"since": midnight}))
 
     def requests(self) -> pl.DataFrame:
         """One row per request as it stands now, as ``reconcile`` takes them."""
