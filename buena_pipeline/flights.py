@@ -70,11 +70,12 @@ class Flights:
         for future in self._flying:
             future.cancel()
 
-    def wait(self, held: Callable[[], float]) -> None:
+    def wait(self, held: Callable[[], float], *, spare: int = 0) -> None:
         """Until an answer is there, the run is asked to stop, or something else may leave.
 
         Args:
             held: seconds until the next request may leave; 0 if none waits for that.
+            spare: while more requests than this wait for a connection, answers wait for one another.
         """
         noticed = self._stop.is_set()
         while not self._stop.gave_up:
@@ -82,7 +83,7 @@ class Flights:
             pause = min(_TICK, seconds) or _TICK
             if self._flying:
                 if wait(self._flying, pause, FIRST_COMPLETED).done:
-                    self._gather()
+                    self._gather(spare)
                     return
             elif seconds:
                 time.sleep(pause)
@@ -104,11 +105,11 @@ class Flights:
         while self._flying:
             yield self._flying.popitem()[1]
 
-    def _gather(self) -> None:
+    def _gather(self, spare: int) -> None:
         """For a moment waits for more answers, while enough requests are ahead."""
         until = time.monotonic() + _GROUP
         while (left := until - time.monotonic()) > 0 and not self._stop.is_set():
             travelling = {future for future in self._flying if not future.done()}
-            if len(travelling) <= self._client.concurrency:
+            if len(travelling) <= self._client.concurrency + spare:
                 return
             wait(travelling, min(left, _TICK), FIRST_COMPLETED)

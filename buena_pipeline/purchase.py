@@ -42,6 +42,12 @@ from buena_pipeline.wire import (
 _UNKNOWN_IN_A_ROW: Final = 3
 """Unreadable answers after which buying stops: each may cost a full batch."""
 
+_TURNS_AHEAD: Final = 5
+"""Turns whose answers are asked for ahead: one may pass while the other four make the next one worth it."""
+
+_MOST_AHEAD: Final = 2
+"""Requests ahead for each connection at most: after a crash their people are of unknown outcome, too."""
+
 _LEAST_WAIT: Final = 0.025
 """Seconds to wait after a 429 that asks for less; doubles with each."""
 
@@ -125,7 +131,7 @@ class Buyer:
         self._total += people
         try:
             while self._send():
-                self._flights.wait(self._held)
+                self._flights.wait(self._held, spare=self._spare())
                 self._land()
         except StoreError as error:
             self._break_off()
@@ -160,10 +166,17 @@ class Buyer:
         return bool(self._flights) or (self._backlog.returned and self.bill.stopped is None)
 
     def _ahead(self) -> int:
-        """Requests entered before there is a connection for them, so that none stands idle during a turn."""
-        # as many as are answered during a turn, and as many again, so that turns have more to enter
-        rounds = 2 * self._turn_takes / self._answer_takes if self._answer_takes else 0.0
-        return math.ceil(self._concurrency * min(rounds, 2.0))
+        """Requests entered before there is a connection for them."""
+        return math.ceil(self._concurrency * min(_TURNS_AHEAD * self._rounds, _MOST_AHEAD))
+
+    def _spare(self) -> int:
+        """How many of them must be left when a turn begins, so that no connection stands idle during it."""
+        return math.ceil(self._concurrency * min(self._rounds, _MOST_AHEAD))
+
+    @property
+    def _rounds(self) -> float:
+        """How often each connection brings an answer during a turn."""
+        return self._turn_takes / self._answer_takes if self._answer_takes else 0.0
 
     # --- sending ----------------------------------------------------------------------------------------
 

@@ -70,7 +70,7 @@ class Transaction:
         self._mark_the_living()
         self._connection.register("incoming", keys.with_row_index("position").to_arrow())
         self._connection.execute(statement("lookup.sql"))
-        if self._value("select count(*) from suppression"):
+        if self._numbers("select count(*) from suppression") > (0,):
             self._connection.execute(statement("suppressed.sql"))
         own_id = self._connection.sql(
             """
@@ -84,7 +84,7 @@ class Transaction:
 
     def marks(self, run_id: str) -> tuple[int, ...]:
         """Numbers that change when anybody but this run enters something that bears on whom to buy."""
-        return self._row(
+        return self._numbers(
             """
             select (select count(*) from request where run_id <> ?),
                    (select count(*) from identity where request_id is null),
@@ -95,14 +95,14 @@ class Transaction:
 
     def knows_run(self, run_id: str) -> bool:
         """Whether a run has entered that it started."""
-        return bool(self._value("select count(*) from run where run_id = ?", [run_id]))
+        return self._numbers("select count(*) from run where run_id = ?", [run_id]) > (0,)
 
     def blocked_until(self, account: str, *, now: datetime) -> datetime | None:
         """What a 429 to an account has asked for, if that is still to come."""
-        blocked: datetime | None = self._value(
+        (blocked,) = self._row(
             "select max(retry_at) from request where account = ? and retry_at > ?", [account, now]
         )
-        return blocked
+        return blocked  # type: ignore[no-any-return]
 
     def traffic(self, account: str, *, now: datetime) -> Traffic:
         """The requests of an account that count towards its rate limits."""
@@ -120,13 +120,13 @@ class Transaction:
 
     def price(self) -> float | None:
         """Credits a lead has cost lately; None if nothing was bought yet."""
-        price: float | None = self._value(statement("price.sql"))
+        price: float | None = self._numbers(statement("price.sql"))[0]
         return price
 
     def spent_today(self, *, now: datetime) -> float:
         """Credits used on this day (UTC) by all runs, with those that what is under way or lost may cost."""
         midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        return float(self._value(statement("spent.sql"), {"since": midnight}))
+        return float(self._numbers(statement("spent.sql"), {"since": midnight})[0])
 
     def requests(self) -> pl.DataFrame:
         """One row per request as it stands now, as ``reconcile`` takes them."""
@@ -160,6 +160,8 @@ class Transaction:
         if not self._keys:
             return
         self._connection.register("written", pl.concat(self._keys).unique().to_arrow())
+        if self._numbers(statement("count_shared_keys.sql")) == (0,):
+            return  # as in most turns; then who shares them need not be told
         self._connection.execute(statement("shared_keys.sql"))
         shared = self._connection.sql("select * replace (person_id::varchar as person_id) from shared").pl()
         if shared.height:
@@ -170,7 +172,7 @@ class Transaction:
         """Gives up on requests whose run is gone, and settles what the credits left tell."""
         self._mark_the_living()
         self._connection.execute(statement("abandoned.sql"))
-        if not self._value("select count(*) from newest_request where state = 'unknown'"):
+        if self._numbers("select count(*) from newest_request where state = 'unknown'") == (0,):
             return
         self._connection.register("settled", reconcile(self.requests(), now=now).to_arrow())
         self._connection.execute(statement("settle.sql"))
@@ -186,10 +188,12 @@ class Transaction:
         living = pl.DataFrame({"run_id": self._alive(runs["run_id"])}, schema={"run_id": pl.String})
         self._connection.register("living", living.to_arrow())
 
+    def _numbers(self, query: str, values: Any = None) -> tuple[Any, ...]:
+        """The only row of a query for numbers."""
+        (row,) = self._connection.execute(query, values).fetchall()
+        return row
+
     def _row(self, query: str, values: Any = None) -> tuple[Any, ...]:
         """The first row, by way of a frame: DuckDB's own way to a moment with a time zone needs pytz."""
         rows: pl.DataFrame = self._connection.sql(query, params=values).pl()
         return rows.row(0) if rows.height else ()
-
-    def _value(self, query: str, values: Any = None) -> Any:
-        return self._row(query, values)[0]
