@@ -5,6 +5,7 @@ Pure functions: enter the people of a table and what the store knows of them, le
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -260,11 +261,14 @@ def batches(bought: pl.DataFrame) -> Iterator[Batch]:
 
     Yields:
         Batches; together they hold every person once, and those of one set of blocks keep their order.
+        Whoever is first in a batch comes before the first of all later ones, whatever their blocks.
     """
-    for (mask,), people in bought.group_by("blocks", maintain_order=True):
-        blocks = tuple(block for bit, block in enumerate(BLOCKS) if int(str(mask)) >> bit & 1)
-        for part in people.drop("blocks").iter_slices(MAX_LEADS):
-            yield Batch(blocks, part)
+    placed = bought.with_row_index("place")
+    parts = (people.iter_slices(MAX_LEADS) for _, people in placed.group_by("blocks", maintain_order=True))
+    for part in heapq.merge(*parts, key=lambda part: int(part["place"][0])):
+        mask = int(part["blocks"][0])
+        blocks = tuple(block for bit, block in enumerate(BLOCKS) if mask >> bit & 1)
+        yield Batch(blocks, part.drop("place", "blocks"))
 
 
 def count_requests(bought: pl.DataFrame) -> int:

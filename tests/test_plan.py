@@ -204,6 +204,8 @@ def test_batches_are_a_partition_of_at_most_50_with_one_set_of_blocks(masks: lis
         blocks = tuple(block for bit, block in enumerate(BLOCKS) if mask >> bit & 1)
         assert asked.get(f"p{number}", ()) == blocks
     assert len(made) == count_requests(bought)
+    first = [int(batch.people["person_id"][0].removeprefix("p")) for batch in made]
+    assert first == sorted(first)
 
 
 def test_two_people_of_the_table_that_the_store_knows_as_one_are_bought_once() -> None:

@@ -1,0 +1,67 @@
+"""Requests on their way: answers are taken together, as long as nobody has to wait for that."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import polars as pl
+import pytest
+
+from buena_pipeline import BuenaClient, flights
+from buena_pipeline.flights import Flights
+from buena_pipeline.interrupt import Stop
+from buena_pipeline.ledger import Request
+from buena_pipeline.plan import Batch
+from buena_pipeline.schema import LEAD_FIELDS
+
+PEOPLE = {"person_id": pl.String, **dict.fromkeys(LEAD_FIELDS, pl.String)}
+
+
+class Vendor:
+    """One that answers each request when it is told to."""
+
+    def __init__(self) -> None:
+        self.may_answer = threading.Semaphore(0)
+
+    def handle(self, _: httpx.Request) -> httpx.Response:
+        """Answers as soon as it may."""
+        assert self.may_answer.acquire(timeout=30)
+        return httpx.Response(200, json={"data": {"enriched": [], "creditsUsed": 0}})
+
+
+@pytest.fixture
+def vendor() -> Vendor:
+    """A vendor that answers nobody yet."""
+    return Vendor()
+
+
+@pytest.fixture
+def flying(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flights]:
+    """Four requests over one connection, which take their answers together within half a minute."""
+    monkeypatch.setattr(flights, "_GROUP", 30.0)
+    transport = httpx.MockTransport(vendor.handle)
+    with BuenaClient("key", "http://vendor.example", transport, concurrency=1) as client:
+        on_their_way = Flights(client, Stop(), lease=timedelta(hours=1))
+        for number in range(4):
+            lead = pl.DataFrame([{"person_id": "p", "email": f"p{number}@acme.example"}], schema=PEOPLE)
+            row = {"happened_at": datetime.now(UTC), "credits_reserved": 1.0}
+            on_their_way.send(Request(Batch(("company",), lead), row))
+        yield on_their_way
+        vendor.may_answer.release(4)
+
+
+@pytest.mark.parametrize(("spare", "landed"), [(0, 3), (1, 2), (2, 1), (3, 1)])
+def test_answers_wait_for_others_while_enough_requests_are_ahead(
+    spare: int, landed: int, flying: Flights, vendor: Vendor
+) -> None:
+    """One request is under way; the next turn begins when no more than the spare ones are left behind it."""
+    vendor.may_answer.release(landed)
+    began = time.monotonic()
+    flying.wait(lambda: 0.0, spare=spare)
+    assert time.monotonic() - began < 20
+    assert len(list(flying.landed())) == landed
+    assert len(flying) == 4 - landed
