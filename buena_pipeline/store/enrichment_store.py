@@ -22,10 +22,12 @@ from buena_pipeline.postings import Postings
 from buena_pipeline.schema import RECORD, TIMESTAMP
 from buena_pipeline.settings import StoreKey, resolve_store_key, resolve_store_path
 from buena_pipeline.store import erasure, suppression
-from buena_pipeline.store.database import Database, is_damage, statement
+from buena_pipeline.store.database import Database
+from buena_pipeline.store.diagnosis import is_damage, query_fails
 from buena_pipeline.store.integrity import check_integrity
 from buena_pipeline.store.journal import Journal, JournalWarning
 from buena_pipeline.store.sealing import sealed, unsealed
+from buena_pipeline.store.statements import statement
 from buena_pipeline.store.subjects import subject_keys
 from buena_pipeline.store.transaction import Transaction
 
@@ -150,7 +152,7 @@ class EnrichmentStore:
             except duckdb.Error as error:
                 if is_damage(error):
                     raise
-                raise QueryError(f"The query does not run: {_said(error)}", path=str(self.path)) from None
+                raise query_fails(error, self.path) from None
             except (pl.exceptions.PolarsError, pa.ArrowException) as error:
                 raise QueryError(
                     f"The result has a type that no table here holds; cast it, such as x::varchar: {error}",
@@ -499,16 +501,3 @@ class EnrichmentStore:
                 turn.write(**frames)
                 taken.append(entry)
         return taken
-
-
-def _said(error: duckdb.Error) -> str:
-    """What DuckDB says of a query; of values, which may be somebody's, only that there was one."""
-    text = str(error)
-    about_the_query = (
-        duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException | duckdb.SyntaxException
-    )
-    if isinstance(error, about_the_query) or "read-only" in text:
-        return text
-    if isinstance(error, duckdb.ConversionException):
-        return "a value cannot be converted to the type asked for; try_cast makes it null instead."
-    return f"{text.partition(':')[0]}, at a value that is not shown here."
