@@ -36,7 +36,7 @@ _ABOUT_THE_QUERY: Final = (
 )
 
 
-# --- which kind of error --------------------------------------------------------------------------------
+# --- which kind of error ---------------------------------------------------------------------------------
 
 
 def is_damage(error: duckdb.Error) -> bool:
@@ -54,7 +54,7 @@ def is_locked(error: Exception) -> bool:
     return isinstance(error, duckdb.IOException) and "Could not set lock" in str(error)
 
 
-# --- what to tell ---------------------------------------------------------------------------------------
+# --- what to tell ----------------------------------------------------------------------------------------
 
 
 def missing(path: Path) -> NotAStoreError:
