@@ -20,7 +20,8 @@ from buena_pipeline.enrich import Enricher
 from buena_pipeline.errors import BuenaError
 from buena_pipeline.frames import enrich_frame, plan_frame
 from buena_pipeline.result import EnrichmentPlan, EnrichmentProgress, EnrichmentReport, EnrichmentResult
-from buena_pipeline.score import ScoringModel, score_frame
+from buena_pipeline.score import score_frame
+from buena_pipeline.scoring_model import ScoringModel
 from buena_pipeline.settings import EnrichmentOptions
 from buena_pipeline.store import EnrichmentStore
 

@@ -37,8 +37,8 @@ from buena_pipeline.errors import (
 from buena_pipeline.postings import Postings
 from buena_pipeline.settings import StoreKey
 from buena_pipeline.store import encryption, sealing
-from buena_pipeline.store.database import statement
 from buena_pipeline.store.engine import Engine
+from buena_pipeline.store.statements import statement
 
 KEY = 'it\'s a "key" nobody; guesses -- $1 ? {} %s'
 

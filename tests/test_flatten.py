@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from buena_pipeline.flatten import _mend, flatten
+from buena_pipeline.flatten import flatten
+from buena_pipeline.flatten.items import _mend
 from buena_pipeline.schema import RECORD
 
 DOCUMENTED = {

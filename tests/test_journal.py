@@ -222,7 +222,7 @@ def test_a_disk_that_is_nearly_full_stops_a_run_before_anything_is_sent(
     everybody: Sandbox, store: EnrichmentStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Room for the answers is made sure of first."""
-    monkeypatch.setattr("buena_pipeline.store.enrichment_store._ROOM", 1 << 60)
+    monkeypatch.setattr("buena_pipeline.store.journaled_store._ROOM", 1 << 60)
     with everybody as sandbox, BuenaClient(sandbox.api_key, sandbox.url) as client:
         with pytest.raises(StoreError, match=r"MB left.*make room.*Nothing more was sent"):
             Enricher(client, store).run(addresses(3))

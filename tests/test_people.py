@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buena_pipeline.people import _side_by_side, describe_people, group_people, person_keys
+from buena_pipeline.people import describe_people, group_people, person_keys
+from buena_pipeline.people.keys import _side_by_side
 from buena_pipeline.schema import KEY_KINDS, LEAD_FIELDS, PEOPLE, PERSON_KEYS
 
 KEYS = ("key_linkedin", "key_email_0", "key_email_1", "key_mailbox_0", "key_mailbox_1", "key_name")

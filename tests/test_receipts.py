@@ -14,9 +14,10 @@ import polars as pl
 import pytest
 
 from buena_pipeline import BuenaClient, Enricher, EnrichmentStore, Sandbox
+from buena_pipeline.balances import REQUESTS
 from buena_pipeline.cli import main
 from buena_pipeline.cli.ledger import describe_receipt
-from buena_pipeline.reconcile import REQUESTS, reconcile
+from buena_pipeline.reconcile import reconcile
 from buena_pipeline.sandbox import Fault
 from buena_pipeline.schema import REQUEST_ROWS, RUN_ROWS
 

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buena_pipeline.reconcile import DRIFT, REQUESTS, SETTLED, drift, reconcile
+from buena_pipeline.balances import REQUESTS
+from buena_pipeline.drift import DRIFT, drift
+from buena_pipeline.reconcile import SETTLED, reconcile
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 LATER = START + timedelta(days=30)

@@ -14,7 +14,8 @@ from polars.testing import assert_frame_equal
 
 from buena_pipeline.errors import ColumnError, InputError, SettingsError
 from buena_pipeline.schema import SCORED, STATUS
-from buena_pipeline.score import ScoringModel, score_frame, score_parts, score_total
+from buena_pipeline.score import score_frame, score_parts, score_total
+from buena_pipeline.scoring_model import ScoringModel
 
 FIELDS = {
     "company_size": pl.String,

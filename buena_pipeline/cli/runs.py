@@ -23,7 +23,8 @@ from buena_pipeline.errors import FileFormatError
 from buena_pipeline.interrupt import Interrupted, Terminated
 from buena_pipeline.result import EnrichmentReport
 from buena_pipeline.schema import ENRICHED
-from buena_pipeline.score import ScoringModel, score_frame
+from buena_pipeline.score import score_frame
+from buena_pipeline.scoring_model import ScoringModel
 from buena_pipeline.settings import EnrichmentOptions
 from buena_pipeline.store import EnrichmentStore
 

@@ -8,50 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
-from importlib import resources
 from pathlib import Path
-from typing import Final
 
 import duckdb
 import filelock
 import stamina
 
-from buena_pipeline.errors import (
-    EncryptionKeyError,
-    NotAStoreError,
-    StoreDamagedError,
-    StoreError,
-    StoreLockedError,
-    StoreVersionError,
-)
+from buena_pipeline.errors import StoreError, StoreLockedError
 from buena_pipeline.settings import StoreKey
+from buena_pipeline.store import diagnosis
 from buena_pipeline.store.encryption import attach
 from buena_pipeline.store.engine import Engine
-
-SCHEMA_VERSION: Final = 2
-"""The schema this release writes; an older file is migrated, a newer one refused."""
-
-
-_DAMAGE: Final = re.compile(
-    r"Corrupt (database |WAL )?file|while replaying WAL|Could not read enough bytes"
-    r"|database has been invalidated|Failed to deserialize|Computed AES tag differs"
-)
-
-# what these say is about files and names, not about values
-_TELLING: Final = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.CatalogException)
-
-
-@cache
-def statement(name: str) -> str:
-    """The text of one of the ``sql/*.sql`` files."""
-    return resources.files(__package__).joinpath("sql", name).read_text(encoding="utf-8")
+from buena_pipeline.store.migrations import SCHEMA_VERSION, apply_migrations, known_version
 
 
 class Database:
@@ -100,7 +73,7 @@ class Database:
                 try:
                     yield connection
                 except duckdb.Error as error:
-                    raise self._explain(error, patience) from None
+                    raise diagnosis.explain(error, self.path, waited=patience) from None
                 finally:
                     self._protect_log()
 
@@ -120,26 +93,16 @@ class Database:
             except BaseException as error:
                 with contextlib.suppress(duckdb.Error):  # a commit that failed has rolled back
                     connection.rollback()
-                if isinstance(error, duckdb.Error) and _is_about_the_disk(error):
-                    raise self._refused(error) from None
+                if isinstance(error, duckdb.Error) and diagnosis.is_about_the_disk(error):
+                    raise diagnosis.not_written(error, self.path) from None
                 raise
-
-    def _refused(self, error: duckdb.Error) -> StoreError:
-        """What could not be written; not the error's own text, which may quote a lead."""
-        full = "No space left" in str(error) or "File too large" in str(error)
-        why = "the disk is full" if full else f"the file cannot be written ({type(error).__name__})"
-        return StoreError(
-            f"The store {self.path} did not take what happened: {why}. Nothing of it was written; "
-            "make room or mend the disk, then run again.",
-            path=str(self.path),
-        )
 
     @contextmanager
     def exclusive(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection to a file that exists, that nobody else has open, and whose log is empty."""
         self._require_writable()
         if not self.path.exists():
-            raise self._missing()
+            raise diagnosis.missing(self.path)
         with self.connect() as connection:
             # nobody alive uses what others spilled or drafted here, or we would not be connected
             shutil.rmtree(f"{self.path}.tmp", ignore_errors=True)
@@ -157,16 +120,13 @@ class Database:
             try:
                 connection.execute("checkpoint")
             except duckdb.Error as error:
-                raise self._refused(error) from None
+                raise diagnosis.not_written(error, self.path) from None
 
     def _require_writable(self) -> None:
         if self.read_only:
             raise StoreError(
                 f"The store {self.path} was opened read-only; open it without read_only to write."
             )
-
-    def _missing(self) -> NotAStoreError:
-        return NotAStoreError(f"There is no store at {self.path}: is the path right?", path=str(self.path))
 
     def _protect_log(self) -> None:
         """The write-ahead log holds personal data, and DuckDB creates it readable by everybody."""
@@ -177,7 +137,7 @@ class Database:
     def _queue(self, lock_timeout: float) -> Iterator[None]:
         """Our turn among the processes that know the sidecar file."""
         if self.read_only and not self.path.exists():
-            raise self._missing()
+            raise diagnosis.missing(self.path)
         if not self.path.parent.is_dir():
             raise StoreError(
                 f"The folder {self.path.parent} for the store does not exist: create it, or name another.",
@@ -209,7 +169,7 @@ class Database:
             try:
                 # the shell and other programs know no sidecar: wait for them with jitter
                 for attempt in stamina.retry_context(
-                    on=_is_locked,
+                    on=diagnosis.is_locked,
                     attempts=None,
                     timeout=lock_timeout,
                     wait_initial=0.02,
@@ -220,43 +180,12 @@ class Database:
                         opened = self._engine.attached(self.path, read_only=read_only)
                         connection = stack.enter_context(opened)
             except duckdb.Error as error:
-                raise self._explain(error, lock_timeout) from None
+                raise diagnosis.explain(error, self.path, waited=lock_timeout) from None
             yield connection
 
     def attach(self, connection: duckdb.DuckDBPyConnection, path: Path, *, name: str) -> None:
         """Gives a connection a second file to write to, encrypted if the store is."""
         attach(connection, path, name=name, key=self._key)
-
-    def _explain(self, error: duckdb.Error, lock_timeout: float) -> StoreError:
-        """What a user makes of an error of DuckDB; none of it quotes what is in the store."""
-        text, path = str(error), str(self.path)
-        if _is_locked(error):
-            holder = re.search(r"\(PID (\d+)\)", text)
-            who = f"process {holder.group(1)}" if holder else "another process"
-            return StoreLockedError(
-                f"The store {path} is held by {who}, which did not let go within {lock_timeout:g} s. "
-                "Close the DuckDB shell or program that has it open, then try again.",
-                path=path,
-            )
-        if "different configuration" in text or "Unique file handle conflict" in text:
-            return StoreLockedError(
-                f"The store {path} is already open in this process through duckdb.connect(). "
-                "Close that connection, or query with EnrichmentStore.sql().",
-                path=path,
-            )
-        if "not a valid DuckDB database file" in text:
-            return NotAStoreError(
-                f"The file {path} is not a DuckDB database. Name another file for the store; "
-                "this one was left as it is.",
-                path=path,
-            )
-        if mistake := _key_mistake(text):
-            return EncryptionKeyError(f"The store {path} {mistake}", path=path)
-        if is_damage(error):
-            return StoreDamagedError(_damage(path, text.splitlines()[0]), path=path)
-        # other errors may quote a value
-        said = f": {text.splitlines()[0]}" if isinstance(error, _TELLING) else ""
-        return StoreError(f"The store {path} cannot be used ({type(error).__name__}{said})", path=path)
 
     def _ensure_schema(self, lock_timeout: float) -> None:
         """Creates the file where there is none, also if it has gone since; migrates it once per object."""
@@ -284,11 +213,11 @@ class Database:
             draft = self._workshop / self.path.name
             try:
                 with self._engine.attached(draft, name="fresh") as connection:
-                    _apply_migrations(connection, since=0)
+                    apply_migrations(connection, since=0)
                     # closing would do it, too, but says nothing when it fails
                     connection.execute("checkpoint")
             except duckdb.Error as error:
-                raise self._refused(error) from None
+                raise diagnosis.not_written(error, self.path) from None
             draft.chmod(0o600)
             yield draft
             if place.exists():
@@ -312,72 +241,14 @@ class Database:
     def _migrate(self, lock_timeout: float) -> None:
         with self._open(read_only=True, lock_timeout=lock_timeout) as connection:
             try:
-                version = schema_version(connection)
+                version = known_version(connection, self.path)
             except duckdb.Error as error:
-                raise self._explain(error, lock_timeout) from None
-        if version is None:
-            raise NotAStoreError(
-                f"The file {self.path} is a DuckDB database, but not a store of buena_pipeline. "
-                "Name another file for the store; this one was left as it is.",
-                path=str(self.path),
-            )
-        if version > SCHEMA_VERSION:
-            raise StoreVersionError(
-                f"The store {self.path} has schema version {version}; this release knows {SCHEMA_VERSION}. "
-                "Upgrade: pip install --upgrade buena-pipeline",
-                path=str(self.path),
-            )
+                raise diagnosis.explain(error, self.path, waited=lock_timeout) from None
         if version < SCHEMA_VERSION and not self.read_only:
             with self._open(read_only=False, lock_timeout=lock_timeout) as connection:
                 connection.begin()
-                _apply_migrations(connection, since=version)
+                apply_migrations(connection, since=version)
                 connection.commit()
-
-
-def is_damage(error: duckdb.Error) -> bool:
-    """Whether the file or its log is not as it was written: a flipped bit, a copy cut short."""
-    return _DAMAGE.search(str(error)) is not None
-
-
-def _key_mistake(text: str) -> str | None:
-    """What is wrong with the key, and what to do; None if nothing is."""
-    if "Wrong encryption key" in text:
-        return (
-            "does not open with this key. Give the one it was made with, as encryption_key= or "
-            "BUENA_STORE_KEY; without it nobody can read the store."
-        )
-    if "Cannot open encrypted database" in text:
-        return "is encrypted: give its key as encryption_key= or BUENA_STORE_KEY."
-    if "A key is explicitly specified" in text:
-        return (
-            "is not encrypted, but a key was given. Leave out encryption_key= and BUENA_STORE_KEY, "
-            "or name a new file for an encrypted store."
-        )
-    return None
-
-
-def _damage(path: str, what: str) -> str:
-    """What to do about a damaged file, or a damaged log."""
-    what = what.removesuffix(", are you using the right key?")  # it is: the file opened with it
-    if "WAL" in what:
-        return (
-            f"The log {path}.wal beside the store is damaged ({what}). It holds the newest answers: copy "
-            "both files away first of all. With a backup, restore both; without one, moving the log away "
-            "opens the store as it was before it, and what only the log held is bought again."
-        )
-    return (
-        f"The store {path} is damaged ({what}). Copy it and {path}.wal away first of all, and restore a "
-        "backup; without one, EnrichmentStore.sql() still reads the tables whose blocks are whole."
-    )
-
-
-def _is_about_the_disk(error: duckdb.Error) -> bool:
-    """Whether a write failed for a reason outside of what was written."""
-    return not isinstance(error, duckdb.ProgrammingError | duckdb.DataError) and not is_damage(error)
-
-
-def _is_locked(error: Exception) -> bool:
-    return isinstance(error, duckdb.IOException) and "Could not set lock" in str(error)
 
 
 def _keep_owner(path: Path, *, of: Path) -> None:
@@ -396,27 +267,3 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def schema_version(connection: duckdb.DuckDBPyConnection) -> int | None:
-    """The file's schema version; None for a database that is not ours."""
-    try:
-        found = connection.execute(
-            "select max(value::int) from meta where name = 'schema_version'"
-        ).fetchone()
-    except duckdb.Error as error:
-        if is_damage(error):
-            raise
-        return None
-    return found[0] if found else None
-
-
-def _apply_migrations(connection: duckdb.DuckDBPyConnection, *, since: int) -> None:
-    """Runs the migrations after ``since`` in order, then rebuilds the views."""
-    migrations = resources.files(__package__).joinpath("sql", "migrations")
-    for script in sorted(migrations.iterdir(), key=lambda entry: entry.name):
-        version = int(script.name.split("_")[0])
-        if version > since:
-            connection.execute(script.read_text(encoding="utf-8"))
-            connection.execute("insert into meta values ('schema_version', ?)", [str(version)])
-    connection.execute(statement("views.sql"))

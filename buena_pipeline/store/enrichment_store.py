@@ -1,15 +1,14 @@
-"""The store as the rest of the library sees it: frames in, frames out, one transaction a call."""
+"""The store as people use it: queries, receipts, a check, an export, and erasure for those who are in it.
+
+What a run reads and writes is in ``journaled_store``.
+"""
 
 from __future__ import annotations
 
 import os
-import shutil
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,21 +17,15 @@ import polars as pl
 import pyarrow as pa
 
 from buena_pipeline.errors import NotAStoreError, QueryError, SettingsError, StoreError
-from buena_pipeline.postings import Postings
-from buena_pipeline.schema import RECORD, TIMESTAMP
-from buena_pipeline.settings import StoreKey, resolve_store_key, resolve_store_path
+from buena_pipeline.settings import resolve_store_key, resolve_store_path
 from buena_pipeline.store import erasure, suppression
-from buena_pipeline.store.database import Database, is_damage, statement
+from buena_pipeline.store.diagnosis import is_damage, query_fails
 from buena_pipeline.store.integrity import check_integrity
-from buena_pipeline.store.journal import Journal, JournalWarning
-from buena_pipeline.store.sealing import sealed, unsealed
+from buena_pipeline.store.journaled_store import JournaledStore
+from buena_pipeline.store.statements import statement
 from buena_pipeline.store.subjects import subject_keys
-from buena_pipeline.store.transaction import Transaction
 
 Columns = Mapping[str, str | Sequence[str] | None]
-
-_ROOM: Final = 32_000_000
-"""Bytes that the answers to everything under way, the log and a checkpoint may take."""
 
 _TABLE_ENDINGS: Final = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson", ".xlsx")
 
@@ -51,19 +44,7 @@ class StoreStats:
     file_bytes: int
 
 
-def _journal(path: Path, key: StoreKey | None) -> Journal:
-    """The journal beside a store, sealed with the store's key."""
-    folder = Path(f"{path}.journal")
-    if key is None:
-        return Journal(folder)
-    return Journal(
-        folder,
-        seal=partial(sealed, key=key, spare=path.parent),
-        unseal=partial(unsealed, key=key, spare=path.parent),
-    )
-
-
-class EnrichmentStore:
+class EnrichmentStore(JournaledStore):
     """The DuckDB file that remembers every answer, every key and every credit.
 
     The file is created on first use and opened only for the length of a call, so that a notebook, a
@@ -110,26 +91,10 @@ class EnrichmentStore:
                 path=str(resolved),
             )
         key = resolve_store_key(encryption_key)
-        self._database = Database(resolved, lock_timeout=lock_timeout, read_only=read_only, key=key)
-        self._journal = _journal(resolved, key)
+        super().__init__(resolved, key=key, read_only=read_only, lock_timeout=lock_timeout)
 
     def __repr__(self) -> str:
         return f"EnrichmentStore({str(self.path)!r})"
-
-    @property
-    def path(self) -> Path:
-        """The DuckDB file."""
-        return self._database.path
-
-    @property
-    def read_only(self) -> bool:
-        """Whether the store refuses to write."""
-        return self._database.read_only
-
-    @property
-    def lock_timeout(self) -> float:
-        """Seconds to wait while other programs hold the file."""
-        return self._database.lock_timeout
 
     # --- for people -------------------------------------------------------------------------------------
 
@@ -150,7 +115,7 @@ class EnrichmentStore:
             except duckdb.Error as error:
                 if is_damage(error):
                     raise
-                raise QueryError(f"The query does not run: {_said(error)}", path=str(self.path)) from None
+                raise query_fails(error, self.path) from None
             except (pl.exceptions.PolarsError, pa.ArrowException) as error:
                 raise QueryError(
                     f"The result has a type that no table here holds; cast it, such as x::varchar: {error}",
@@ -180,13 +145,7 @@ class EnrichmentStore:
             the newest of ``schema.REQUEST_STATES``; ``blocks``, ``people`` (how many), ``credits_reserved``,
             ``credits_used``, ``credits_remaining`` and ``reason``.
         """
-        return self.sql(
-            """
-            select request_id, run_id, account, sent_at, closed_at, settled_at, lease_until, state, blocks,
-                   len(people) as people, credits_reserved, credits_used, credits_remaining, reason
-            from newest_request order by sent_at, request_id
-            """
-        )
+        return self.sql(statement("ledger.sql"))
 
     def runs(self) -> pl.DataFrame:
         """One row per run, oldest first: when it started and ended, and the counts of its report.
@@ -197,31 +156,7 @@ class EnrichmentStore:
             ``unknown``, ``requests``, ``credits_used``, ``avoided_by_duplicates``, ``avoided_by_store``,
             ``avoided_by_failures``, ``credits_remaining``, and the report as JSON in ``summary``.
         """
-        return self.sql(
-            """
-            with last_run as (
-                select run_id, min(happened_at) as started_at,
-                       max(happened_at) filter (state <> 'started')                as ended_at,
-                       coalesce(arg_max(state, happened_at) filter (state <> 'started'), 'started') as state,
-                       max(rows) as rows, arg_max(summary, happened_at) as summary
-                from run group by run_id
-            ),
-            unpacked as (
-                select *, json_transform(case when json_valid(summary) then summary end, '{
-                    "people": "UBIGINT", "duplicates": "UBIGINT", "cached": "UBIGINT", "enriched": "UBIGINT",
-                    "failed": "UBIGINT", "failed_remembered": "UBIGINT", "deferred": "UBIGINT",
-                    "suppressed": "UBIGINT", "unknown": "UBIGINT", "requests": "UBIGINT",
-                    "credits_used": "DOUBLE", "credits_remaining": "DOUBLE"}') as report
-                from last_run
-            )
-            select run_id, started_at, ended_at, state, rows, report.people, report.cached, report.enriched,
-                   report.failed, report.deferred, report.suppressed, report.unknown, report.requests,
-                   report.credits_used, report.duplicates as avoided_by_duplicates,
-                   report.cached as avoided_by_store, report.failed_remembered as avoided_by_failures,
-                   report.credits_remaining, summary
-            from unpacked order by started_at, run_id
-            """
-        )
+        return self.sql(statement("runs.sql"))
 
     def check(self) -> pl.DataFrame:
         """Examines the store: whether every row can be read and fits the others. Changes nothing.
@@ -346,169 +281,3 @@ class EnrichmentStore:
     def suppressed(self) -> int:
         """How many hashes are on that list."""
         return int(self.sql("select count(*) from suppression").item())
-
-    # --- for the orchestrator ---------------------------------------------------------------------------
-
-    @contextmanager
-    def transaction(self, *, lock_timeout: float | None = None) -> Iterator[Transaction]:
-        """One turn at the file, in which the journal is taken in first; written when the block ends.
-
-        Args:
-            lock_timeout: seconds to wait for others; default that of the store.
-
-        Raises:
-            StoreLockedError: if another program holds the file for too long; nothing was written.
-            StoreError: if the file cannot be written; nothing was.
-        """
-        with self._database.transaction(lock_timeout=lock_timeout) as connection:
-            turn = Transaction(connection, self._journal.alive)
-            taken_in = self._take_in_journal(turn)
-            yield turn
-            turn.link()
-        for entry in taken_in:
-            entry.unlink(missing_ok=True)
-
-    def lookup(self, keys: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """What is known of the people of one table.
-
-        Args:
-            keys: schema ``PERSON_KEYS``, the keys of each person strongest first.
-
-        Returns:
-            Each person's own id and whether it is suppressed (schema ``OWN_ID``, by ``person``), and
-            the people of the store that the keys point to (schema ``KNOWN``, any order).
-        """
-        with self.consult() as turn:
-            return turn.lookup(keys)
-
-    @contextmanager
-    def consult(self) -> Iterator[Transaction]:
-        """One turn at the file for reading; the journal is taken in first, where the store may be written."""
-        if not self.read_only:
-            with self.transaction() as turn:
-                yield turn
-        else:
-            with self._database.connect() as connection:
-                yield Transaction(connection, self._journal.alive)
-
-    def fetch(self, people: pl.Series) -> pl.DataFrame:
-        """The records of some people, newest values first.
-
-        Args:
-            people: person ids (String), as ``lookup`` gave them.
-
-        Returns:
-            ``asked_id``, the ``person_id`` it stands for by now, ``enriched_at`` and the columns of
-            ``schema.RECORD``; one row per id whose person was ever found, any order.
-        """
-        schema = pl.Schema(
-            {"asked_id": pl.String(), "person_id": pl.String(), "enriched_at": TIMESTAMP, **RECORD}
-        )
-        with self._database.connect() as connection:
-            connection.register("wanted", people.alias("asked_id").to_frame().to_arrow())
-            connection.execute(statement("fetch.sql"))
-            query = "select * replace (person_id::varchar as person_id) from record"
-            record: pl.DataFrame = connection.sql(query).pl()
-        return record.select(schema.names()).cast(schema)
-
-    def living(self, run_id: str) -> AbstractContextManager[None]:
-        """Held by a run while it lives, so that others can tell its requests from those of the dead."""
-        return self._journal.living(run_id)
-
-    def learn(self, keys: pl.DataFrame, *, now: datetime) -> None:
-        """Writes keys of people who are known already, as far as they are new.
-
-        Args:
-            keys: ``person_id``, ``kind`` and ``value``.
-            now: when they were seen.
-        """
-        rows = keys.with_columns(known_at=now, request_id=pl.lit(None, pl.String))
-        self.commit(new_identity=rows)
-
-    def keep(self, postings: Postings) -> Path:
-        """Enters what the file cannot take now in the journal; the next turn at the file takes it in.
-
-        Returns:
-            The entry; beside the store, or, where that disk is full, in the system's temporary folder.
-
-        Raises:
-            OSError: if neither takes it.
-        """
-        text = postings.to_json()
-        try:
-            return self._journal.put(text)
-        except OSError:
-            return self._journal.spare.put(text)
-
-    def require_room(self) -> None:
-        """Makes sure that the disk has room for what is about to be paid for.
-
-        Raises:
-            StoreError: if it has not; says how much is missing.
-        """
-        free = shutil.disk_usage(self.path.parent).free
-        if free < _ROOM:
-            raise StoreError(
-                f"The disk of the store {self.path} has {free / 1e6:.0f} MB left, and answers need up to "
-                f"{_ROOM / 1e6:.0f} MB: make room, then run again. Nothing more was sent.",
-                path=str(self.path),
-            )
-
-    def checkpoint(self) -> None:
-        """Moves everything into the one file, as at the end of a run; other releases then read it alone."""
-        self._database.checkpoint()
-
-    def commit(self, **frames: pl.DataFrame) -> None:
-        """Writes what happened in one transaction; twice the same is written once.
-
-        Args:
-            frames: any of ``new_run``, ``new_request``, ``new_response``, ``new_answer`` and
-                ``new_identity``, with the schemas of those names in ``schema``.
-
-        Raises:
-            StoreLockedError: if another program holds the file for too long; nothing was written.
-        """
-        with self.transaction() as turn:
-            turn.write(**frames)
-
-    def _empty_journal(self) -> None:
-        """Before people are erased: whatever waits in the journal goes where it can be found."""
-        if self._journal.entries() or self._journal.spare.entries():
-            with self.transaction():
-                pass
-        if aside := self._journal.aside():
-            warnings.warn(
-                f"{len(aside)} damaged entries of the journal cannot be searched for people: "
-                f"{', '.join(map(str, aside))}. Delete them if people in them must be forgotten.",
-                JournalWarning,
-                stacklevel=3,
-            )
-
-    def _take_in_journal(self, turn: Transaction) -> list[Path]:
-        """Enters what the journal holds; the entries, to be deleted once that is true."""
-        taken = []
-        for entry in (*self._journal.entries(), *self._journal.spare.entries()):
-            text = self._journal.read(entry)
-            try:
-                frames = None if text is None else Postings.from_json(text).frames()
-            except (ValueError, TypeError, pl.exceptions.PolarsError):
-                frames = None
-            if frames is None:
-                self._journal.set_aside(entry)
-            else:
-                turn.write(**frames)
-                taken.append(entry)
-        return taken
-
-
-def _said(error: duckdb.Error) -> str:
-    """What DuckDB says of a query; of values, which may be somebody's, only that there was one."""
-    text = str(error)
-    about_the_query = (
-        duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException | duckdb.SyntaxException
-    )
-    if isinstance(error, about_the_query) or "read-only" in text:
-        return text
-    if isinstance(error, duckdb.ConversionException):
-        return "a value cannot be converted to the type asked for; try_cast makes it null instead."
-    return f"{text.partition(':')[0]}, at a value that is not shown here."

@@ -15,9 +15,10 @@ import polars as pl
 from buena_pipeline.errors import InputError
 from buena_pipeline.normalize import linkedin_slug
 from buena_pipeline.schema import TIMESTAMP
-from buena_pipeline.store.database import Database, statement
+from buena_pipeline.store.database import Database
 from buena_pipeline.store.mentions import keys_in, name_any, plain
 from buena_pipeline.store.rewriting import rewrite
+from buena_pipeline.store.statements import statement
 
 _KEPT: Final = {table: f"kept_{table}" for table in ("answer", "response", "identity", "link", "request")}
 

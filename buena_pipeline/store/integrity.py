@@ -18,7 +18,9 @@ import duckdb
 import polars as pl
 
 from buena_pipeline.schema import CHECKS
-from buena_pipeline.store.database import SCHEMA_VERSION, Database, is_damage, schema_version
+from buena_pipeline.store.database import Database
+from buena_pipeline.store.diagnosis import is_damage
+from buena_pipeline.store.migrations import SCHEMA_VERSION, schema_version
 
 RESOLVE_THEMSELVES: Final = frozenset(
     {

@@ -8,7 +8,8 @@ from datetime import datetime
 import duckdb
 import polars as pl
 
-from buena_pipeline.store.database import Database, statement
+from buena_pipeline.store.database import Database
+from buena_pipeline.store.statements import statement
 
 
 def suppress(database: Database, keys: pl.DataFrame, *, now: datetime) -> int:

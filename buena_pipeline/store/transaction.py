@@ -22,7 +22,7 @@ from buena_pipeline.schema import (
     RESPONSE_ROWS,
     RUN_ROWS,
 )
-from buena_pipeline.store.database import statement
+from buena_pipeline.store.statements import statement
 
 _TABLES: Final = {
     "request": REQUEST_ROWS,

@@ -1,66 +1,18 @@
-"""Turns the vendor's raw items into typed columns: texts in, one frame of ``schema.RECORD`` out.
-
-The dtypes never depend on the texts, and bad content never raises: what cannot be read is null, on its own
-row only. Nothing is lost by that, because the raw text itself stays in the store.
-"""
+"""The typed columns of ``schema.RECORD``: as sent, and parsed out of the vendor's texts. Expressions only."""
 
 from __future__ import annotations
 
-import json
-import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from buena_pipeline.flatten.items import COMPANY_TEXTS, LISTS, PERSON_TEXTS, read_items
 from buena_pipeline.schema import RECORD
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from polars._typing import PolarsDataType
-
-_PERSON_TEXTS: Final = {
-    "first_name": "firstName",
-    "last_name": "lastName",
-    "email": "email",
-    "phone": "phone",
-    "linkedin_url": "linkedinUrl",
-    "company": "company",
-    "title": "title",
-    "location": "location",
-    "experience": "experience",
-    "bio": "bio",
-}
-_COMPANY_TEXTS: Final = {
-    "company_name": "name",
-    "company_website": "website",
-    "company_industry": "industry",
-    "company_size": "size",
-    "company_description": "description",
-    "company_founded": "founded",
-    "company_headquarters": "headquarters",
-}
-_LISTS: Final = {"alternative_emails": "alternativeEmails", "skills": "skills"}
 _NAMED_NETWORKS: Final = ("twitter", "github", "facebook")
-
-# Every leaf is text: polars then takes a number or a boolean as well, which the vendor's contract asks for.
-_LIST: Final = pl.List(pl.String)
-_DATA: Final = pl.Struct(
-    {
-        **dict.fromkeys(_PERSON_TEXTS.values(), pl.String),
-        **dict.fromkeys(_LISTS.values(), _LIST),
-        "companyInfo": pl.Struct(dict.fromkeys(_COMPANY_TEXTS.values(), pl.String)),
-        "socialProfiles": pl.Map(pl.String, pl.String),
-    }
-)
-_ITEM: Final = pl.Struct({"enrichedData": _DATA, "confidence": pl.String, "sources": _LIST})
-_NUMBERED: Final = pl.Struct({"at": pl.Int64, "item": _ITEM})
-
-_SLICE: Final = 4096  # bodies parsed at once: bounds the parser's memory
-_FEW: Final = 64  # among so few it costs less to mend all than to look for the one that needs it
-
-# NUL, which no database likes, and halves of surrogate pairs, which polars would read as NUL.
-_DOUBTFUL_ESCAPE: Final = r"\\u(?:0000|[dD][89a-fA-F])"
 
 _DECIMAL: Final = r"([0-9]+)(?:[.,][0-9]{1,2})?"
 _UP_TO: Final = r"\s*\+?(?:\s*(?:-|–|—|to)\s*[0-9]+(?:[.,][0-9]{1,2})?)?\s*(?:\+|or more)?\s*"
@@ -108,9 +60,7 @@ def flatten(bodies: pl.Series | Sequence[str | None]) -> pl.DataFrame:
 
     Rests on ``EnrichResponse``, ``EnrichedData`` and ``CompanyInfo`` of ``POST /enrich``.
     """
-    texts = _as_texts(bodies)
-    parts = [_decode(texts.slice(start, _SLICE)) for start in range(0, len(texts), _SLICE)]
-    items = pl.concat([pl.Series("item", [], dtype=_ITEM), *parts]).to_frame("item")
+    items = read_items(bodies).to_frame("item")
     staged = items.select(_as_sent()).with_columns(_size=pl.col("company_size").str.extract_groups(_SIZE))
     return staged.with_columns(_parsed()).select(pl.col(name).cast(dtype) for name, dtype in RECORD.items())
 
@@ -123,9 +73,9 @@ def _as_sent() -> list[pl.Expr]:
     return [
         _confidence(item.field("confidence")).alias("confidence"),
         _texts_of(item.field("sources")).alias("sources"),
-        *(_text(data.field(wire)).alias(name) for name, wire in _PERSON_TEXTS.items()),
-        *(_text(company.field(wire)).alias(name) for name, wire in _COMPANY_TEXTS.items()),
-        *(_texts_of(data.field(wire)).alias(name) for name, wire in _LISTS.items()),
+        *(_text(data.field(wire)).alias(name) for name, wire in PERSON_TEXTS.items()),
+        *(_text(company.field(wire)).alias(name) for name, wire in COMPANY_TEXTS.items()),
+        *(_texts_of(data.field(wire)).alias(name) for name, wire in LISTS.items()),
         _profiles(data.field("socialProfiles")).alias("social_profiles"),
     ]
 
@@ -142,112 +92,7 @@ def _parsed() -> list[pl.Expr]:
     ]
 
 
-# --- texts into structs ----------------------------------------------------------------------------------
-
-
-def _as_texts(bodies: pl.Series | Sequence[str | None]) -> pl.Series:
-    """The bodies as a String column without anything that polars would misread."""
-    if isinstance(bodies, pl.Series):
-        texts = bodies.cast(pl.String)
-    else:
-        texts = pl.Series([None if body is None else _well_formed(body) for body in bodies], dtype=pl.String)
-    doubtful = texts.str.contains(_DOUBTFUL_ESCAPE).fill_null(value=False)
-    if not doubtful.any():
-        return texts
-    return texts.scatter(doubtful.arg_true(), _mend(texts.filter(doubtful)))
-
-
-def _decode(texts: pl.Series) -> pl.Series:
-    """The bodies as ``_ITEM``; only where one does not fit, halves until it stands among few."""
-    decoded = _decode_strictly(texts)
-    if decoded is None and len(texts) > _FEW:
-        half = len(texts) // 2
-        return pl.concat([_decode(texts.head(half)), _decode(texts.slice(half))])
-    if decoded is None:
-        decoded = _decode_strictly(_mend(texts))
-    return pl.Series([None] * len(texts), dtype=_ITEM) if decoded is None else decoded
-
-
-def _decode_strictly(texts: pl.Series) -> pl.Series | None:
-    """The bodies as ``_ITEM``, or None if one of them is no JSON or of another shape.
-
-    polars reads a column as one long JSON list, in which a stray comma would shift all later bodies to
-    other people's rows. So each carries its position, and what comes back must be in place.
-    """
-    positions = pl.int_range(len(texts), dtype=pl.Int64, eager=True)
-    numbered = pl.select(
-        pl.concat_str(
-            pl.lit('{"at":'),
-            positions.cast(pl.String),
-            pl.lit(',"item":'),
-            texts.fill_null("null"),
-            pl.lit("}"),
-        )
-    ).to_series()
-    try:
-        decoded = numbered.str.json_decode(_NUMBERED)
-    except pl.exceptions.ComputeError:
-        return None
-    in_place = decoded.struct.field("at").equals(positions)
-    return decoded.struct.field("item") if in_place else None
-
-
-def _mend(texts: pl.Series) -> pl.Series:
-    """The bodies written anew so that they fit ``_ITEM``: the slow way, for the few that do not."""
-    return pl.Series([None if text is None else _mended(text) for text in texts], dtype=pl.String)
-
-
-def _mended(text: str) -> str:
-    """One body written anew with what can be used of it."""
-    try:
-        item = json.loads(text, strict=False, parse_int=_parse_int)
-    except (ValueError, RecursionError):
-        return "null"
-    return _well_formed(json.dumps(_fit(item, _ITEM), ensure_ascii=False))
-
-
-def _parse_int(digits: str) -> int | None:
-    """An integer, or None where it is so long that Python refuses to read it."""
-    return int(digits) if len(digits) <= 100 else None
-
-
-def _fit(value: Any, dtype: PolarsDataType) -> Any:
-    """What can be used of a JSON value where ``dtype`` is expected, else None."""
-    match dtype:
-        case pl.Struct():
-            if isinstance(value, list):
-                value = next((entry for entry in value if isinstance(entry, dict)), None)
-            known: Mapping[str, Any] = value if isinstance(value, dict) else {}
-            return {name: _fit(known.get(name), inner) for name, inner in dtype.to_schema().items()}
-        case pl.Map():
-            entries = value.items() if isinstance(value, dict) else ()
-            return {_without_nul(key): _scalar(entry) for key, entry in entries}
-        case pl.List():
-            return [_scalar(entry) for entry in (value if isinstance(value, list) else [value])]
-        case _:
-            return _scalar(value)
-
-
-def _scalar(value: Any) -> str | float | None:
-    """A text, number or boolean as it is, the first one of a list, None for all else."""
-    if isinstance(value, list):
-        value = next((entry for entry in value if isinstance(entry, str | int | float)), None)
-    if isinstance(value, str):
-        return _without_nul(value)
-    return value if isinstance(value, int | float) and math.isfinite(value) else None
-
-
-def _without_nul(text: str) -> str:
-    """The text with every NUL character replaced."""
-    return text.replace("\0", "\ufffd")
-
-
-def _well_formed(text: str) -> str:
-    """The text with every lone surrogate replaced, so that it can be written as UTF-8."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-# --- structs into values ---------------------------------------------------------------------------------
+# --- texts into values -----------------------------------------------------------------------------------
 
 
 def _text(expr: pl.Expr) -> pl.Expr:

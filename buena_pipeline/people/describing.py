@@ -1,0 +1,177 @@
+"""What is said of each person: the lead to send for it, and the keys by which it can be found again.
+
+The rows and the number of each row's person enter, one row per person, or per key, leaves. Rule 5 of
+"Identity" in the design stands here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from buena_pipeline.people.keys import ADDRESSES, NOBODY, STRONG, Keys, holds_any, key_columns
+from buena_pipeline.schema import KEY_KIND, KEY_KINDS, LEAD_FIELDS, PEOPLE, PERSON_KEYS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from buena_pipeline.people.keys import Mask, Rows
+
+
+def describe_people(identified: pl.DataFrame, person: pl.Series) -> pl.DataFrame:
+    """Choose the lead to send for each person: the most complete information of its rows.
+
+    The e-mail is the first personal address, else the first role mailbox. First and last name come from one
+    row, the one with the fullest names (``Taylor`` beats ``T.``). Profile and company are the first there
+    are. An e-mail that leads to several people is left out for a person with a LinkedIn profile, because the
+    vendor might answer with somebody else.
+
+    Args:
+        identified: the rows, with the columns ``schema.LEAD_FIELDS`` and ``key_*``.
+        person: what ``group_people`` said of them.
+
+    Returns:
+        A frame of ``schema.PEOPLE``: one row per person, in the order of their numbers.
+
+    Example:
+        >>> from buena_pipeline.people import group_people
+        >>> rows = pl.DataFrame(
+        ...     {
+        ...         "email": ["j@acme.example", "j@acme.example"],
+        ...         "first_name": ["Jane", "Jane"],
+        ...         "last_name": ["T.", "Taylor"],
+        ...         "key_email_0": ["j@acme.example", "j@acme.example"],
+        ...     }
+        ... )
+        >>> describe_people(rows, group_people(rows)).select("email", "last_name", "rows").rows()
+        [('j@acme.example', 'Taylor', 2)]
+    """
+    number, people = _slots(person)
+    missing = [field for field in LEAD_FIELDS if field not in identified.columns]
+    leads = identified.with_columns(pl.lit(None, pl.String).alias(field) for field in missing)
+    misleading = pl.lit(pl.Series(_misleading(identified, number, people)))
+    ranks = {
+        "email": pl.when(~misleading).then(_rank_of_email(identified.columns)),
+        "linkedin_url": _rank_of_present("linkedin_url"),
+        "first_name": _rank_of_names(),
+        "last_name": _rank_of_names(),
+        "company": _rank_of_present("company"),
+    }
+    chosen = {field: _best_of(leads, field, rank, number, people) for field, rank in ranks.items()}
+    rows = np.bincount(number, minlength=people + 1)[:people]
+    return pl.DataFrame({"person": range(people), **chosen, "rows": rows}).select(
+        pl.col(name).cast(dtype) for name, dtype in PEOPLE.items()
+    )
+
+
+def person_keys(identified: pl.DataFrame, person: pl.Series) -> pl.DataFrame:
+    """List the keys by which each person can be found again; every key points to exactly one person.
+
+    A key that several people hold points to nobody, with one exception: somebody who has no stronger key
+    keeps it (of addresses, the one without a LinkedIn profile; of names, the one with nothing else). They
+    could never be found again otherwise, and would be bought in every run.
+
+    Args:
+        identified: the rows, with the columns ``key_*``.
+        person: what ``group_people`` said of them.
+
+    Returns:
+        A frame of ``schema.PERSON_KEYS`` without repetitions, ordered by person, then strength of the kind,
+        then first appearance.
+
+    Example:
+        >>> from buena_pipeline.people import group_people
+        >>> rows = pl.DataFrame({"key_linkedin": ["jane", "jo"], "key_email_0": ["us@acme.example"] * 2})
+        >>> person_keys(rows, group_people(rows)).rows()
+        [(0, 'linkedin', 'jane'), (1, 'linkedin', 'jo')]
+    """
+    number, people = _slots(person)
+    with_profile = _people_with(identified, ("linkedin",), number, people)
+    with_strong = _people_with(identified, STRONG, number, people)
+    parts, values, cells = [], [], 0
+    for kind in KEY_KINDS:
+        keys = Keys.of(identified, kind)
+        owner = keys.least(number)
+        if (several := owner != keys.most(number)).any():
+            stronger = with_strong if kind == "name" else with_profile
+            owner[several] = keys.least(np.where(stronger[number], NOBODY, number))[several]
+        part = {"person": owner, "row": keys.first_rows(), "cell": keys.cells[keys.starts] + cells}
+        parts.append(pl.DataFrame(part).filter(owner < people).with_columns(kind=pl.lit(kind, KEY_KIND)))
+        values.append(keys.values)
+        cells += len(keys.values)
+    ordered = pl.concat(parts).sort("person", "kind", "row", "cell")
+    return ordered.with_columns(pl.concat(values).gather(ordered["cell"]).alias("value")).select(*PERSON_KEYS)
+
+
+def _slots(person: pl.Series) -> tuple[Rows, int]:
+    """The number of each row's person, and how many people there are; that many, too, is who is nobody."""
+    people = person.drop_nulls().n_unique()
+    return person.fill_null(people).to_numpy(), people
+
+
+def _people_with(identified: pl.DataFrame, kinds: Iterable[str], number: Rows, people: int) -> Mask:
+    """Whether each person has a key of one of these kinds."""
+    found = np.zeros(people + 1, dtype=np.bool_)
+    found[number[holds_any(identified, kinds)]] = True
+    return found
+
+
+# --- the lead --------------------------------------------------------------------------------------------
+
+
+def _misleading(identified: pl.DataFrame, number: Rows, people: int) -> Mask:
+    """Rows of people with a profile whose addresses lead to other people as well."""
+    mask = np.zeros(identified.height, dtype=np.bool_)
+    with_profile = _people_with(identified, ("linkedin",), number, people)
+    if with_profile.any():
+        for keys in (Keys.of(identified, kind) for kind in ADDRESSES):
+            several = keys.least(number) != keys.most(number)
+            mask[keys.rows[keys.spread(several)]] = True
+        mask &= with_profile[number]
+    return mask
+
+
+def _best_of(leads: pl.DataFrame, field: str, rank: pl.Expr, number: Rows, people: int) -> pl.Series:
+    """The field in the first row of the highest rank of each person; null where no rank is above 0."""
+    ranks = leads.select(rank.fill_null(0).cast(pl.UInt16)).to_series().to_numpy()
+    rows = np.flatnonzero(ranks)[::-1]
+    rows = rows[np.argsort(ranks[rows], kind="stable")]
+    best = np.full(people + 1, NOBODY)
+    best[number[rows]] = rows  # of several writes to one place the last one stays
+    return leads[field].gather(pl.Series(best[:people]).replace(int(NOBODY), None))
+
+
+def _rank_of_present(field: str) -> pl.Expr:
+    """1 where there is something."""
+    return pl.col(field).is_not_null()
+
+
+def _rank_of_email(columns: Collection[str]) -> pl.Expr:
+    """2 where the e-mail, which is the first address of its row, is a personal one, else 1."""
+    firsts = [
+        pl.when(pl.col(email).is_not_null()).then(2).when(_is_filled(mailbox, columns)).then(1)
+        for email in key_columns(columns, ("email",))
+        for mailbox in [email.replace("email", "mailbox")]
+    ]
+    return pl.when(pl.col("email").is_not_null()).then(pl.coalesce(*firsts, 1))
+
+
+def _is_filled(name: str, columns: Collection[str]) -> pl.Expr:
+    """Whether a column, if there is one of that name, has a value."""
+    return pl.col(name).is_not_null() if name in columns else pl.lit(value=False)
+
+
+def _rank_of_names() -> pl.Expr:
+    """The higher the fuller: both names before one, an unabridged last name, then first name, then length."""
+    first, last = pl.col("first_name").fill_null(""), pl.col("last_name").fill_null("")
+    length = (first.str.len_chars() + last.str.len_chars()).clip(0, 999)
+    is_pair = (first != "") & (last != "")
+    tier = pl.when(is_pair).then(1 + 2 * _is_unabridged(last) + _is_unabridged(first)).otherwise(0)
+    return 1000 * tier + length
+
+
+def _is_unabridged(name: pl.Expr) -> pl.Expr:
+    """1 for a name that is more than an initial."""
+    return (name.str.replace_all(".", "", literal=True).str.len_chars() > 1).cast(pl.Int32)

@@ -1,0 +1,152 @@
+"""What an error of DuckDB means to somebody whose store it is, and what to do: an error in, one of ours out.
+
+Nothing that is said quotes what is in the store. Asks neither the file nor the clock.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from buena_pipeline.errors import (
+    EncryptionKeyError,
+    NotAStoreError,
+    QueryError,
+    StoreDamagedError,
+    StoreError,
+    StoreLockedError,
+)
+
+_DAMAGE: Final = re.compile(
+    r"Corrupt (database |WAL )?file|while replaying WAL|Could not read enough bytes"
+    r"|database has been invalidated|Failed to deserialize|Computed AES tag differs"
+)
+
+# what these say is about files and names, not about values
+_TELLING: Final = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.CatalogException)
+
+_ABOUT_THE_QUERY: Final = (
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.ParserException,
+    duckdb.SyntaxException,
+)
+
+
+# --- which kind of error ---------------------------------------------------------------------------------
+
+
+def is_damage(error: duckdb.Error) -> bool:
+    """Whether the file or its log is not as it was written: a flipped bit, a copy cut short."""
+    return _DAMAGE.search(str(error)) is not None
+
+
+def is_about_the_disk(error: duckdb.Error) -> bool:
+    """Whether a write failed for a reason outside of what was written."""
+    return not isinstance(error, duckdb.ProgrammingError | duckdb.DataError) and not is_damage(error)
+
+
+def is_locked(error: Exception) -> bool:
+    """Whether another process holds the file."""
+    return isinstance(error, duckdb.IOException) and "Could not set lock" in str(error)
+
+
+# --- what to tell ----------------------------------------------------------------------------------------
+
+
+def missing(path: Path) -> NotAStoreError:
+    """There is no file."""
+    return NotAStoreError(f"There is no store at {path}: is the path right?", path=str(path))
+
+
+def explain(error: duckdb.Error, path: Path, *, waited: float) -> StoreError:
+    """Why a store cannot be used, after so many seconds of waiting for others."""
+    text, place = str(error), str(path)
+    if is_locked(error):
+        holder = re.search(r"\(PID (\d+)\)", text)
+        who = f"process {holder.group(1)}" if holder else "another process"
+        return StoreLockedError(
+            f"The store {place} is held by {who}, which did not let go within {waited:g} s. "
+            "Close the DuckDB shell or program that has it open, then try again.",
+            path=place,
+        )
+    if "different configuration" in text or "Unique file handle conflict" in text:
+        return StoreLockedError(
+            f"The store {place} is already open in this process through duckdb.connect(). "
+            "Close that connection, or query with EnrichmentStore.sql().",
+            path=place,
+        )
+    if "not a valid DuckDB database file" in text:
+        return NotAStoreError(
+            f"The file {place} is not a DuckDB database. Name another file for the store; "
+            "this one was left as it is.",
+            path=place,
+        )
+    if mistake := _key_mistake(text):
+        return EncryptionKeyError(f"The store {place} {mistake}", path=place)
+    if is_damage(error):
+        return StoreDamagedError(_damage(place, text.splitlines()[0]), path=place)
+    # other errors may quote a value
+    said = f": {text.splitlines()[0]}" if isinstance(error, _TELLING) else ""
+    return StoreError(f"The store {place} cannot be used ({type(error).__name__}{said})", path=place)
+
+
+def not_written(error: duckdb.Error, path: Path) -> StoreError:
+    """Why a write failed; not in the error's own words, which may quote a lead."""
+    full = "No space left" in str(error) or "File too large" in str(error)
+    why = "the disk is full" if full else f"the file cannot be written ({type(error).__name__})"
+    return StoreError(
+        f"The store {path} did not take what happened: {why}. Nothing of it was written; "
+        "make room or mend the disk, then run again.",
+        path=str(path),
+    )
+
+
+def query_fails(error: duckdb.Error, path: Path) -> QueryError:
+    """Why a query of the user's does not run."""
+    return QueryError(f"The query does not run: {_said(error)}", path=str(path))
+
+
+def _said(error: duckdb.Error) -> str:
+    """What DuckDB says of a query; of values, which may be somebody's, only that there was one."""
+    text = str(error)
+    if isinstance(error, _ABOUT_THE_QUERY) or "read-only" in text:
+        return text
+    if isinstance(error, duckdb.ConversionException):
+        return "a value cannot be converted to the type asked for; try_cast makes it null instead."
+    return f"{text.partition(':')[0]}, at a value that is not shown here."
+
+
+def _key_mistake(text: str) -> str | None:
+    """What is wrong with the key, and what to do; None if nothing is."""
+    if "Wrong encryption key" in text:
+        return (
+            "does not open with this key. Give the one it was made with, as encryption_key= or "
+            "BUENA_STORE_KEY; without it nobody can read the store."
+        )
+    if "Cannot open encrypted database" in text:
+        return "is encrypted: give its key as encryption_key= or BUENA_STORE_KEY."
+    if "A key is explicitly specified" in text:
+        return (
+            "is not encrypted, but a key was given. Leave out encryption_key= and BUENA_STORE_KEY, "
+            "or name a new file for an encrypted store."
+        )
+    return None
+
+
+def _damage(path: str, what: str) -> str:
+    """What to do about a damaged file, or a damaged log."""
+    what = what.removesuffix(", are you using the right key?")  # it is: the file opened with it
+    if "WAL" in what:
+        return (
+            f"The log {path}.wal beside the store is damaged ({what}). It holds the newest answers: copy "
+            "both files away first of all. With a backup, restore both; without one, moving the log away "
+            "opens the store as it was before it, and what only the log held is bought again."
+        )
+    return (
+        f"The store {path} is damaged ({what}). Copy it and {path}.wal away first of all, and restore a "
+        "backup; without one, EnrichmentStore.sql() still reads the tables whose blocks are whole."
+    )

@@ -1,0 +1,224 @@
+"""The store as a run uses it: frames in, frames out, one turn at the file a call.
+
+With the file goes its journal: what could not be written before is taken in first, whoever comes next. What
+people ask of a store is in ``enrichment_store``.
+"""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from buena_pipeline.errors import StoreError
+from buena_pipeline.postings import Postings
+from buena_pipeline.schema import RECORD, TIMESTAMP
+from buena_pipeline.settings import StoreKey
+from buena_pipeline.store.database import Database
+from buena_pipeline.store.journal import Journal, JournalWarning
+from buena_pipeline.store.sealing import sealed, unsealed
+from buena_pipeline.store.statements import statement
+from buena_pipeline.store.transaction import Transaction
+
+_ROOM: Final = 32_000_000
+"""Bytes that the answers to everything under way, the log and a checkpoint may take."""
+
+
+class JournaledStore:
+    """A DuckDB file and the journal beside it.
+
+    Args:
+        path: the file, absolute; created on first use, unless ``read_only``.
+        key: of an encrypted file, with which the journal is sealed, too.
+        read_only: never write, and never create the file.
+        lock_timeout: seconds to wait while other programs hold the file.
+    """
+
+    def __init__(self, path: Path, *, key: StoreKey | None, read_only: bool, lock_timeout: float) -> None:
+        self._database = Database(path, lock_timeout=lock_timeout, read_only=read_only, key=key)
+        self._journal = _journal(path, key)
+
+    @property
+    def path(self) -> Path:
+        """The DuckDB file."""
+        return self._database.path
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the store refuses to write."""
+        return self._database.read_only
+
+    @property
+    def lock_timeout(self) -> float:
+        """Seconds to wait while other programs hold the file."""
+        return self._database.lock_timeout
+
+    @contextmanager
+    def transaction(self, *, lock_timeout: float | None = None) -> Iterator[Transaction]:
+        """One turn at the file, in which the journal is taken in first; written when the block ends.
+
+        Args:
+            lock_timeout: seconds to wait for others; default that of the store.
+
+        Raises:
+            StoreLockedError: if another program holds the file for too long; nothing was written.
+            StoreError: if the file cannot be written; nothing was.
+        """
+        with self._database.transaction(lock_timeout=lock_timeout) as connection:
+            turn = Transaction(connection, self._journal.alive)
+            taken_in = self._take_in_journal(turn)
+            yield turn
+            turn.link()
+        for entry in taken_in:
+            entry.unlink(missing_ok=True)
+
+    def lookup(self, keys: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """What is known of the people of one table.
+
+        Args:
+            keys: schema ``PERSON_KEYS``, the keys of each person strongest first.
+
+        Returns:
+            Each person's own id and whether it is suppressed (schema ``OWN_ID``, by ``person``), and
+            the people of the store that the keys point to (schema ``KNOWN``, any order).
+        """
+        with self.consult() as turn:
+            return turn.lookup(keys)
+
+    @contextmanager
+    def consult(self) -> Iterator[Transaction]:
+        """One turn at the file for reading; the journal is taken in first, where the store may be written."""
+        if not self.read_only:
+            with self.transaction() as turn:
+                yield turn
+        else:
+            with self._database.connect() as connection:
+                yield Transaction(connection, self._journal.alive)
+
+    def fetch(self, people: pl.Series) -> pl.DataFrame:
+        """The records of some people, newest values first.
+
+        Args:
+            people: person ids (String), as ``lookup`` gave them.
+
+        Returns:
+            ``asked_id``, the ``person_id`` it stands for by now, ``enriched_at`` and the columns of
+            ``schema.RECORD``; one row per id whose person was ever found, any order.
+        """
+        schema = pl.Schema(
+            {"asked_id": pl.String(), "person_id": pl.String(), "enriched_at": TIMESTAMP, **RECORD}
+        )
+        with self._database.connect() as connection:
+            connection.register("wanted", people.alias("asked_id").to_frame().to_arrow())
+            connection.execute(statement("fetch.sql"))
+            query = "select * replace (person_id::varchar as person_id) from record"
+            record: pl.DataFrame = connection.sql(query).pl()
+        return record.select(schema.names()).cast(schema)
+
+    def living(self, run_id: str) -> AbstractContextManager[None]:
+        """Held by a run while it lives, so that others can tell its requests from those of the dead."""
+        return self._journal.living(run_id)
+
+    def learn(self, keys: pl.DataFrame, *, now: datetime) -> None:
+        """Writes keys of people who are known already, as far as they are new.
+
+        Args:
+            keys: ``person_id``, ``kind`` and ``value``.
+            now: when they were seen.
+        """
+        rows = keys.with_columns(known_at=now, request_id=pl.lit(None, pl.String))
+        self.commit(new_identity=rows)
+
+    def keep(self, postings: Postings) -> Path:
+        """Enters what the file cannot take now in the journal; the next turn at the file takes it in.
+
+        Returns:
+            The entry; beside the store, or, where that disk is full, in the system's temporary folder.
+
+        Raises:
+            OSError: if neither takes it.
+        """
+        text = postings.to_json()
+        try:
+            return self._journal.put(text)
+        except OSError:
+            return self._journal.spare.put(text)
+
+    def require_room(self) -> None:
+        """Makes sure that the disk has room for what is about to be paid for.
+
+        Raises:
+            StoreError: if it has not; says how much is missing.
+        """
+        free = shutil.disk_usage(self.path.parent).free
+        if free < _ROOM:
+            raise StoreError(
+                f"The disk of the store {self.path} has {free / 1e6:.0f} MB left, and answers need up to "
+                f"{_ROOM / 1e6:.0f} MB: make room, then run again. Nothing more was sent.",
+                path=str(self.path),
+            )
+
+    def checkpoint(self) -> None:
+        """Moves everything into the one file, as at the end of a run; other releases then read it alone."""
+        self._database.checkpoint()
+
+    def commit(self, **frames: pl.DataFrame) -> None:
+        """Writes what happened in one transaction; twice the same is written once.
+
+        Args:
+            frames: any of ``new_run``, ``new_request``, ``new_response``, ``new_answer`` and
+                ``new_identity``, with the schemas of those names in ``schema``.
+
+        Raises:
+            StoreLockedError: if another program holds the file for too long; nothing was written.
+        """
+        with self.transaction() as turn:
+            turn.write(**frames)
+
+    def _empty_journal(self) -> None:
+        """Before people are erased: whatever waits in the journal goes where it can be found."""
+        if self._journal.entries() or self._journal.spare.entries():
+            with self.transaction():
+                pass
+        if aside := self._journal.aside():
+            warnings.warn(
+                f"{len(aside)} damaged entries of the journal cannot be searched for people: "
+                f"{', '.join(map(str, aside))}. Delete them if people in them must be forgotten.",
+                JournalWarning,
+                stacklevel=3,
+            )
+
+    def _take_in_journal(self, turn: Transaction) -> list[Path]:
+        """Enters what the journal holds; the entries, to be deleted once that is true."""
+        taken = []
+        for entry in (*self._journal.entries(), *self._journal.spare.entries()):
+            text = self._journal.read(entry)
+            try:
+                frames = None if text is None else Postings.from_json(text).frames()
+            except (ValueError, TypeError, pl.exceptions.PolarsError):
+                frames = None
+            if frames is None:
+                self._journal.set_aside(entry)
+            else:
+                turn.write(**frames)
+                taken.append(entry)
+        return taken
+
+
+def _journal(path: Path, key: StoreKey | None) -> Journal:
+    """The journal beside a store, sealed with the store's key."""
+    folder = Path(f"{path}.journal")
+    if key is None:
+        return Journal(folder)
+    return Journal(
+        folder,
+        seal=partial(sealed, key=key, spare=path.parent),
+        unseal=partial(unsealed, key=key, spare=path.parent),
+    )
