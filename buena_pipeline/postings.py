@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import polars as pl
@@ -91,4 +92,7 @@ class Postings:
                 for column in columns:
                     if row.get(column) is not None:
                         row[column] = datetime.fromisoformat(row[column])
+                for name in ("request_id", "run_id", "person_id"):
+                    if row.get(name) is not None:
+                        UUID(row[name])  # what is none would fail in the store, and with it all that is there
         return cls(**rows)

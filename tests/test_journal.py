@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import uuid
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -115,8 +116,9 @@ def test_a_changed_entry_is_noticed(tmp_path_factory: pytest.TempPathFactory, at
         '{"request": []}',
         '{"answer": [], "request": [{"happened_at": "noon"}], "response": []}',
         '{"answer": [], "request": [{"credits_used": "many"}], "response": []}',
+        '{"answer": [], "request": [{"request_id": "first"}], "response": []}',
     ],
-    ids=["nothing", "list", "half", "moment", "number"],
+    ids=["nothing", "list", "half", "moment", "number", "id"],
 )
 def test_an_entry_that_is_none_of_ours_is_set_aside_with_a_warning(text: str, store: EnrichmentStore) -> None:
     """Intact, but not postings: kept, and out of the way of what follows."""
@@ -130,6 +132,50 @@ def test_an_entry_that_is_none_of_ours_is_set_aside_with_a_warning(text: str, st
     store.commit()
     with pytest.warns(JournalWarning, match="cannot be searched for people"):
         assert store.forget("nobody@acme.example") == 0
+
+
+def test_an_entry_that_cannot_be_read_now_stays_where_it_is(store: EnrichmentStore) -> None:
+    """It is not damaged: a warning says that its people are of unknown outcome until a run can read it."""
+    store.stats()
+    journal = Journal(Path(f"{store.path}.journal"))
+    entry = journal.put(Postings().to_json())
+    text = entry.read_bytes()
+    entry.unlink()
+    entry.mkdir()  # no file, so that reading it fails for anybody, root included
+    with pytest.warns(JournalWarning, match=r"cannot be read now \(Is a directory\): it stays there"):
+        store.commit()
+    entry.rmdir()
+    entry.write_bytes(text)
+    store.commit()
+    assert journal.entries() == journal.aside() == []
+
+
+def test_what_is_damaged_in_the_spare_journal_is_told_of(spare: Path, store: EnrichmentStore) -> None:
+    """Whoever forgets people, or looks whether all is well, learns what was not searched."""
+    store.stats()
+    entry = Journal(Path(f"{store.path}.journal")).spare.put("damaged")
+    entry.rename(entry.with_suffix(".corrupt"))
+    with pytest.warns(JournalWarning, match=r"1 damaged entries .*\.corrupt.* must be forgotten"):
+        store.forget("nobody@acme.example")
+    found = store.check().filter(~pl.col("ok"))
+    assert found["check"].to_list() == ["journal_is_readable"]
+    assert str(entry.with_suffix(".corrupt")) in found["detail"].item()
+
+
+def test_the_log_of_a_store_that_is_gone_is_kept_and_told_of(store: EnrichmentStore) -> None:
+    """Somebody deleted the file only: its log is no part of the new one, and may hold paid answers."""
+    store.commit()
+    log = Path(f"{store.path}.wal")
+    store.path.unlink()
+    log.write_bytes(b"what was written last")
+    with pytest.warns(
+        JournalWarning, match=r"left behind by a store that is gone, .* kept as .*-log\.corrupt"
+    ):
+        assert store.stats().people == 0
+    (kept,) = Journal(Path(f"{store.path}.journal")).aside()
+    assert kept.read_bytes() == b"what was written last"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert store.check().filter(~pl.col("ok"))["check"].to_list() == ["journal_is_readable"]
 
 
 def test_a_run_that_breaks_while_the_store_is_held_keeps_its_answers(
@@ -231,7 +277,7 @@ def test_a_disk_that_is_nearly_full_stops_a_run_before_anything_is_sent(
 
 def test_postings_survive_the_journal() -> None:
     """Every kind of row, with its moments."""
-    postings = Postings(response=[{"request_id": "r", "body": "x"}])
+    postings = Postings(response=[{"request_id": str(uuid.uuid4()), "body": "x"}])
     assert Postings.from_json(postings.to_json()) == postings
     assert (postings.paid, bool(Postings()), repr(postings)) == (
         True,
@@ -247,7 +293,8 @@ def test_an_entry_that_somebody_else_takes_in_meanwhile_is_no_damage(tmp_path: P
     journal = Journal(tmp_path / "b.journal")
     entry = journal.put("{}")
     entry.unlink()
-    assert journal.read(entry) is None
+    with pytest.raises(FileNotFoundError):
+        journal.read(entry)
     journal.set_aside(entry)
     assert journal.aside() == []
 

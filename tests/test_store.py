@@ -10,9 +10,12 @@ import sys
 import textwrap
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from importlib import resources
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import duckdb
@@ -24,6 +27,7 @@ from buena_pipeline.errors import (
     NotAStoreError,
     QueryError,
     SettingsError,
+    StoreDamagedError,
     StoreError,
     StoreLockedError,
     StoreVersionError,
@@ -409,6 +413,105 @@ def test_a_store_of_a_newer_release_is_refused(store: EnrichmentStore) -> None:
         connection.execute("insert into meta values ('schema_version', '99')")
     with pytest.raises(StoreVersionError, match=r"schema version 99.*pip install --upgrade"):
         EnrichmentStore(store.path).stats()
+
+
+def store_of_the_first_release(path: Path) -> None:
+    """A store with schema version 1, and one person in it."""
+    tables = resources.files("buena_pipeline.store").joinpath("sql", "migrations", "001_tables.sql")
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(tables.read_text(encoding="utf-8"))
+        connection.execute("insert into meta values ('schema_version', '1')")
+        connection.execute("insert into answer (person_id, found, answered_at) values (uuid(), true, now())")
+
+
+def test_a_store_of_an_older_release_is_migrated(tmp_path: Path) -> None:
+    """With all that is in it; the next store object finds the new schema."""
+    store_of_the_first_release(tmp_path / "buena.duckdb")
+    for _ in range(2):
+        store = EnrichmentStore(tmp_path / "buena.duckdb")
+        assert store.stats().people == 1
+        assert store.check().filter(~pl.col("ok") & (pl.col("check") == "schema_is_current")).is_empty()
+
+
+def test_a_backup_that_takes_the_place_of_a_store_is_migrated_too(store: EnrichmentStore) -> None:
+    """By the object that had the newer file open before."""
+    assert store.stats().people == 0
+    backup = store.path.with_name("backup.duckdb")
+    store_of_the_first_release(backup)
+    backup.replace(store.path)
+    assert store.runs().is_empty()
+    assert store.stats().people == 1
+
+
+def test_an_older_store_opened_read_only_says_what_it_lacks(tmp_path: Path) -> None:
+    """What it has can be queried."""
+    store_of_the_first_release(tmp_path / "buena.duckdb")
+    store = EnrichmentStore(tmp_path / "buena.duckdb", read_only=True)
+    assert store.sql("select count(*) from answer").item() == 1
+    with pytest.raises(QueryError, match=r"older release; open it once without read_only"):
+        store.ledger()
+
+
+def test_a_store_whose_tables_were_changed_is_not_migrated(tmp_path: Path) -> None:
+    """A clear error, and the file is as it was."""
+    path = tmp_path / "buena.duckdb"
+    store_of_the_first_release(path)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("create table suppression (mine int)")
+    with pytest.raises(StoreError, match=r"cannot be brought from schema version 1 .* restore a backup"):
+        EnrichmentStore(path).stats()
+    with duckdb.connect(str(path)) as connection:
+        assert connection.execute("select max(value) from meta").fetchall() == [("1",)]
+        assert connection.execute("select count(*) from answer").fetchall() == [(1,)]
+
+
+def test_threads_that_share_a_store_wait_no_longer_than_they_are_told(store: EnrichmentStore) -> None:
+    """A paid answer goes to the journal rather than wait in memory for another thread's query."""
+    inside, leave = Event(), Event()
+
+    def hold() -> None:
+        with store.transaction():
+            inside.set()
+            assert leave.wait(30)
+
+    with ThreadPoolExecutor(1) as pool:
+        holding = pool.submit(hold)
+        assert inside.wait(30)
+        with (
+            pytest.raises(StoreLockedError, match=r"another thread of this process.*within 0\.05 s"),
+            store.transaction(lock_timeout=0.05),
+        ):
+            pass
+        leave.set()
+        holding.result()
+    store.commit()
+
+
+@pytest.mark.parametrize("lock_timeout", [-1, float("nan")])
+def test_a_lock_timeout_is_a_time(lock_timeout: float, tmp_path: Path) -> None:
+    """Not before now."""
+    with pytest.raises(SettingsError, match="lock_timeout"):
+        EnrichmentStore(tmp_path / "buena.duckdb", lock_timeout=lock_timeout)
+
+
+def test_an_error_of_a_query_quotes_no_value(store: EnrichmentStore) -> None:
+    """Whatever the value says."""
+    with pytest.raises(QueryError) as caught:
+        store.sql("select v::int from (values ('Jane Doe, attached in read-only mode')) t(v)")
+    assert "Jane" not in str(caught.value)
+
+
+def test_a_truncated_store_is_not_taken_for_a_damaged_log(tmp_path: Path) -> None:
+    """Wherever it lies."""
+    folder = tmp_path / "WALTER"
+    folder.mkdir()
+    store = EnrichmentStore(folder / "buena.duckdb")
+    bought(store, "jane", bio="word " * 100_000)
+    store.checkpoint()
+    whole = store.path.read_bytes()
+    store.path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(StoreDamagedError, match=r"The store .*WALTER.* is damaged"):
+        EnrichmentStore(store.path).check()
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

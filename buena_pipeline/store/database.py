@@ -10,8 +10,7 @@ import contextlib
 import os
 import shutil
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import duckdb
 import filelock
 import stamina
 
-from buena_pipeline.errors import StoreError, StoreLockedError
+from buena_pipeline.errors import StoreError
 from buena_pipeline.settings import StoreKey
 from buena_pipeline.store import diagnosis
 from buena_pipeline.store.encryption import attach
@@ -35,19 +34,31 @@ class Database:
         lock_timeout: seconds to wait for others to let go of the file.
         read_only: never write, and never create the file.
         key: of an encrypted file.
+        keep_log: takes the log of a file that is gone to where it is safe.
+
+    Attributes:
+        outdated: whether the file has an older schema, which it keeps because it was opened ``read_only``.
     """
 
     def __init__(
-        self, path: Path, *, lock_timeout: float, read_only: bool, key: StoreKey | None = None
+        self,
+        path: Path,
+        *,
+        lock_timeout: float,
+        read_only: bool,
+        key: StoreKey | None = None,
+        keep_log: Callable[[Path], None],
     ) -> None:
         self.path = path
         self.lock_timeout = lock_timeout
         self.read_only = read_only
+        self.outdated = False
         self._key = key
+        self._keep_log = keep_log
         self._engine = Engine(Path(f"{path}.tmp"), key=key)
         self._turn = threading.RLock()
         self._sidecar = filelock.FileLock(f"{path}.lock", thread_local=False, mode=0o600)
-        self._checked = False
+        self._checked: tuple[int, int] | None = None
 
     @contextmanager
     def connect(
@@ -67,7 +78,7 @@ class Database:
             StoreVersionError: if a newer release wrote it.
         """
         patience = self.lock_timeout if lock_timeout is None else lock_timeout
-        with self._turn, self._queue(patience):
+        with self._turn_of_this_thread(patience), self._queue(patience):
             self._ensure_schema(patience)
             with self._open(read_only=read_only or self.read_only, lock_timeout=patience) as connection:
                 try:
@@ -134,6 +145,16 @@ class Database:
             Path(f"{self.path}.wal").chmod(0o600)
 
     @contextmanager
+    def _turn_of_this_thread(self, lock_timeout: float) -> Iterator[None]:
+        """Our turn among the threads that share this object."""
+        if not self._turn.acquire(timeout=min(lock_timeout, threading.TIMEOUT_MAX)):
+            raise diagnosis.in_use(self.path, by="another thread of this process", waited=lock_timeout)
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    @contextmanager
     def _queue(self, lock_timeout: float) -> Iterator[None]:
         """Our turn among the processes that know the sidecar file."""
         if self.read_only and not self.path.exists():
@@ -146,11 +167,8 @@ class Database:
         try:
             self._sidecar.acquire(timeout=lock_timeout)
         except filelock.Timeout:
-            raise StoreLockedError(
-                f"The store {self.path} is in use by another process of this library, which did not let go "
-                f"within {lock_timeout:g} s. Try again when it is done.",
-                path=str(self.path),
-            ) from None
+            by = "another process of this library"
+            raise diagnosis.in_use(self.path, by=by, waited=lock_timeout) from None
         except OSError as error:
             raise StoreError(
                 f"The store {self.path} cannot be used: {error.strerror or error}. "
@@ -188,18 +206,29 @@ class Database:
         attach(connection, path, name=name, key=self._key)
 
     def _ensure_schema(self, lock_timeout: float) -> None:
-        """Creates the file where there is none, also if it has gone since; migrates it once per object."""
-        if not self.path.exists():
-            self._create()
-        elif not self._checked:
+        """Creates the file where there is none, also if it has gone since; migrates it once."""
+        identity = self._identity()
+        if identity is None:
+            try:
+                self._create()
+            except OSError as error:
+                raise diagnosis.not_created(error, self.path) from None
+        elif self._checked != identity:
             self._migrate(lock_timeout)
-        self._checked = True
+        self._checked = self._identity()
+
+    def _identity(self) -> tuple[int, int] | None:
+        """What tells a file from another one of its name, such as a backup; None where there is none."""
+        with contextlib.suppress(FileNotFoundError):
+            found = self.path.stat()
+            return found.st_dev, found.st_ino
+        return None
 
     def _create(self) -> None:
         """A new file, readable by its owner only, that is complete or not there."""
         # the log of a file that somebody deleted would be taken for the new one's; it may hold paid answers
-        with contextlib.suppress(FileNotFoundError):
-            Path(f"{self.path}.wal").rename(f"{self.path}.orphaned-{time.time_ns()}.wal")
+        if (log := Path(f"{self.path}.wal")).exists():
+            self._keep_log(log)
         with self.draft():
             pass
 
@@ -244,11 +273,15 @@ class Database:
                 version = known_version(connection, self.path)
             except duckdb.Error as error:
                 raise diagnosis.explain(error, self.path, waited=lock_timeout) from None
+        self.outdated = version < SCHEMA_VERSION and self.read_only
         if version < SCHEMA_VERSION and not self.read_only:
             with self._open(read_only=False, lock_timeout=lock_timeout) as connection:
-                connection.begin()
-                apply_migrations(connection, since=version)
-                connection.commit()
+                try:
+                    connection.begin()
+                    apply_migrations(connection, since=version)
+                    connection.commit()
+                except duckdb.Error as error:
+                    raise diagnosis.not_migrated(error, self.path, version) from None
 
 
 def _keep_owner(path: Path, *, of: Path) -> None:

@@ -62,6 +62,24 @@ def missing(path: Path) -> NotAStoreError:
     return NotAStoreError(f"There is no store at {path}: is the path right?", path=str(path))
 
 
+def in_use(path: Path, *, by: str, waited: float) -> StoreLockedError:
+    """Somebody who takes turns with us had the file for too long."""
+    return StoreLockedError(
+        f"The store {path} is in use by {by}, which did not let go within {waited:g} s. "
+        "Try again when it is done.",
+        path=str(path),
+    )
+
+
+def not_created(error: OSError, path: Path) -> StoreError:
+    """Why there is no new store."""
+    return StoreError(
+        f"The store {path} cannot be created: {error.strerror or type(error).__name__}. "
+        "Its folder must have room, and be writable.",
+        path=str(path),
+    )
+
+
 def explain(error: duckdb.Error, path: Path, *, waited: float) -> StoreError:
     """Why a store cannot be used, after so many seconds of waiting for others."""
     text, place = str(error), str(path)
@@ -105,15 +123,36 @@ def not_written(error: duckdb.Error, path: Path) -> StoreError:
     )
 
 
-def query_fails(error: duckdb.Error, path: Path) -> QueryError:
-    """Why a query of the user's does not run."""
-    return QueryError(f"The query does not run: {_said(error)}", path=str(path))
+def not_migrated(error: duckdb.Error, path: Path, version: int) -> StoreError:
+    """Why a store of an older release stays as it is."""
+    if is_damage(error):
+        return explain(error, path, waited=0.0)
+    if is_about_the_disk(error):
+        return not_written(error, path)
+    return StoreError(
+        f"The store {path} cannot be brought from schema version {version} to that of this release "
+        f"({type(error).__name__}): its tables are not as the library made them. It was left as it is; "
+        "restore a backup, or name a new file.",
+        path=str(path),
+    )
+
+
+def query_fails(error: duckdb.Error, path: Path, *, outdated: bool) -> QueryError:
+    """Why a query of the user's does not run; a store may lack what is new in this release."""
+    hint = (
+        " The store was written by an older release; open it once without read_only to bring it up to date."
+        if outdated
+        else ""
+    )
+    return QueryError(f"The query does not run: {_said(error)}{hint}", path=str(path))
 
 
 def _said(error: duckdb.Error) -> str:
     """What DuckDB says of a query; of values, which may be somebody's, only that there was one."""
     text = str(error)
-    if isinstance(error, _ABOUT_THE_QUERY) or "read-only" in text:
+    # no value is in what DuckDB says of a database opened for reading, before it has run anything
+    writes = isinstance(error, duckdb.InvalidInputException) and "attached in read-only mode" in text
+    if isinstance(error, _ABOUT_THE_QUERY) or writes:
         return text
     if isinstance(error, duckdb.ConversionException):
         return "a value cannot be converted to the type asked for; try_cast makes it null instead."
@@ -140,7 +179,7 @@ def _key_mistake(text: str) -> str | None:
 def _damage(path: str, what: str) -> str:
     """What to do about a damaged file, or a damaged log."""
     what = what.removesuffix(", are you using the right key?")  # it is: the file opened with it
-    if "WAL" in what:
+    if "WAL" in what.replace(path, ""):
         return (
             f"The log {path}.wal beside the store is damaged ({what}). It holds the newest answers: copy "
             "both files away first of all. With a backup, restore both; without one, moving the log away "

@@ -41,13 +41,18 @@ def attach(
         read_only: for reading only.
         block_size: of a new file, in bytes: how much it takes at least.
     """
-    options, values = ["read_only" if read_only else _STORAGE], [str(path)]
+    options, values = [], [str(path)]
+    if read_only:
+        options.append("read_only")
+    elif not path.exists():  # an existing file keeps its own, also one that somebody wrote anew
+        options.append(_STORAGE)
     if block_size is not None:
         options.append(f"block_size {block_size}")
     if key is not None:
         options.append("encryption_key ?")
         values.append(key.text)
-    connection.execute(f"attach ? as {name} ({', '.join(options)})", values)
+    how = f" ({', '.join(options)})" if options else ""
+    connection.execute(f"attach ? as {name}{how}", values)
 
 
 def load_crypto(connection: duckdb.DuckDBPyConnection) -> None:

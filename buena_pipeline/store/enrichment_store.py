@@ -59,7 +59,8 @@ class EnrichmentStore(JournaledStore):
         lock_timeout: seconds to wait while other programs hold the file.
 
     Raises:
-        SettingsError: for ``":memory:"``, which would forget what was paid for, and for an empty key.
+        SettingsError: for ``":memory:"``, which would forget what was paid for, an empty key, or a negative
+            ``lock_timeout``.
         NotAStoreError: for the name of a table, such as ``leads.csv``.
 
     Example:
@@ -83,6 +84,8 @@ class EnrichmentStore(JournaledStore):
             raise SettingsError(
                 "A store in memory would forget what was paid for: name a file, such as buena.duckdb."
             )
+        if not lock_timeout >= 0:
+            raise SettingsError("lock_timeout takes seconds, from 0 on.")
         # a link to a store is that store, and a relative path stays where it was
         resolved = Path(os.path.realpath(resolve_store_path(path)))
         if resolved.suffix.lower() in _TABLE_ENDINGS:
@@ -115,7 +118,7 @@ class EnrichmentStore(JournaledStore):
             except duckdb.Error as error:
                 if is_damage(error):
                     raise
-                raise query_fails(error, self.path) from None
+                raise query_fails(error, self.path, outdated=self._database.outdated) from None
             except (pl.exceptions.PolarsError, pa.ArrowException) as error:
                 raise QueryError(
                     f"The result has a type that no table here holds; cast it, such as x::varchar: {error}",
@@ -168,7 +171,7 @@ class EnrichmentStore(JournaledStore):
         Raises:
             StoreDamagedError: if the file or its log cannot be read as it was written.
         """
-        return check_integrity(self._database)
+        return check_integrity(self._database, self.journals)
 
     def export(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Writes each view as a Parquet file into a folder, which is created, and returns the paths."""

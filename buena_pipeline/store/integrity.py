@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -37,11 +37,12 @@ RESOLVE_THEMSELVES: Final = frozenset(
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
-def check_integrity(database: Database) -> pl.DataFrame:
+def check_integrity(database: Database, journals: Sequence[Path]) -> pl.DataFrame:
     """Examines a store.
 
     Args:
         database: its file.
+        journals: the folders of its journals.
 
     Returns:
         One row per check, schema ``CHECKS``; the query checks in the order of their names, then the files.
@@ -54,7 +55,7 @@ def check_integrity(database: Database) -> pl.DataFrame:
         # an older file, opened read-only, lacks what the queries ask for; the next run migrates it
         if rows[0]["ok"]:
             rows += [_readable(connection), *(_query(connection, name) for name in _queries())]
-        rows += _files(database.path)
+        rows += _files(database.path, journals)
     return pl.DataFrame(rows, schema=CHECKS)
 
 
@@ -110,28 +111,28 @@ def _readable(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 # --- files -----------------------------------------------------------------------------------------------
 
 
-def _files(path: Path) -> Iterator[dict[str, Any]]:
+def _files(path: Path, journals: Sequence[Path]) -> Iterator[dict[str, Any]]:
     """The files of the store: who may read them, and what waits beside it."""
-    journal = Path(f"{path}.journal")
-    entries = sorted(journal.iterdir()) if journal.is_dir() else []
+    folders = [folder for folder in journals if folder.is_dir()]
+    entries = [entry for folder in folders for entry in sorted(folder.iterdir())]
     yield _row(
         "files_are_private",
-        sum(map(_readable_by_others, [path, Path(f"{path}.wal"), journal, *entries])),
+        sum(map(_readable_by_others, [path, Path(f"{path}.wal"), *folders, *entries])),
         "Only their owner can read the files of the store.",
         f"They hold personal data: chmod go-rwx {path}*",
     )
-    aside = [entry.name for entry in entries if entry.suffix == ".corrupt"]
+    aside = [str(entry) for entry in entries if entry.suffix == ".corrupt"]
     yield _row(
         "journal_is_readable",
         len(aside),
         "No entry of the journal was set aside as unreadable.",
-        f"Keep them, they may hold paid answers: {', '.join(aside[:3])} in {journal}",
+        f"Keep them, they may hold paid answers: {', '.join(aside[:3])}",
     )
     yield _row(
         "journal_is_taken_in",
         sum(entry.suffix == ".json" for entry in entries),
         "No answer waits in the journal.",
-        f"The next run takes in what is in {journal}.",
+        f"The next run takes in what is in {' and '.join(map(str, folders))}.",
     )
 
 

@@ -27,7 +27,18 @@ _HEAD: Final = b"buena_pipeline journal 1 "
 
 
 class JournalWarning(UserWarning):
-    """An entry of the journal is damaged; it was kept, and set aside."""
+    """Something in the journal cannot be read, such as a damaged entry; it was kept."""
+
+
+def warn_of_unread(path: Path, error: OSError) -> None:
+    """Of an entry that stays where it is, because it cannot be read now."""
+    warnings.warn(
+        f"The journal entry {path} holds answers that were paid for, and cannot be read now "
+        f"({error.strerror or type(error).__name__}): it stays there until a run can. Until then its people "
+        "are of unknown outcome in the ledger.",
+        JournalWarning,
+        stacklevel=2,
+    )
 
 
 def _for_owner_only(path: str, flags: int) -> int:
@@ -96,12 +107,17 @@ class Journal:
         return sorted([*self.folder.glob("*.corrupt"), *self.folder.glob("*.tmp")])
 
     def read(self, path: Path) -> str | None:
-        """The text of an entry; None if it is damaged or gone."""
+        """The text of an entry; None if it is damaged.
+
+        Raises:
+            OSError: if it is gone, or cannot be read now.
+        """
+        head, _, payload = path.read_bytes().partition(b"\n")
+        if head != _HEAD + hashlib.sha256(payload).hexdigest().encode():
+            return None
         try:
-            head, _, payload = path.read_bytes().partition(b"\n")
-            intact = head == _HEAD + hashlib.sha256(payload).hexdigest().encode()
-            return self._unseal(payload) if intact else None
-        except (OSError, ValueError):
+            return self._unseal(payload)
+        except ValueError:
             return None
 
     def set_aside(self, path: Path) -> None:
@@ -115,6 +131,24 @@ class Journal:
             f"The journal entry {aside} is damaged and was set aside: it may hold answers that were paid "
             "for. Their people are of unknown outcome in the ledger. Keep the file if you want to have it "
             "looked at, else delete it.",
+            JournalWarning,
+            stacklevel=2,
+        )
+
+    def keep_log(self, path: Path) -> None:
+        """Keeps the log of a store whose file is gone, and warns: it may hold answers that were paid for.
+
+        Raises:
+            OSError: if it cannot be moved.
+        """
+        self._make()
+        aside = self.folder / f"{time.time_ns():020}-log.corrupt"
+        path.rename(aside)
+        aside.chmod(0o600)
+        warnings.warn(
+            f"The log {path} was left behind by a store that is gone, and may hold answers that were paid "
+            f"for; it is kept as {aside}. If the store comes back from a backup that was made at the same "
+            f"time, put it back beside it as {path.name}; else delete it.",
             JournalWarning,
             stacklevel=2,
         )

@@ -22,7 +22,7 @@ from buena_pipeline.postings import Postings
 from buena_pipeline.schema import RECORD, TIMESTAMP
 from buena_pipeline.settings import StoreKey
 from buena_pipeline.store.database import Database
-from buena_pipeline.store.journal import Journal, JournalWarning
+from buena_pipeline.store.journal import Journal, JournalWarning, warn_of_unread
 from buena_pipeline.store.sealing import sealed, unsealed
 from buena_pipeline.store.statements import statement
 from buena_pipeline.store.transaction import Transaction
@@ -42,8 +42,14 @@ class JournaledStore:
     """
 
     def __init__(self, path: Path, *, key: StoreKey | None, read_only: bool, lock_timeout: float) -> None:
-        self._database = Database(path, lock_timeout=lock_timeout, read_only=read_only, key=key)
         self._journal = _journal(path, key)
+        self._database = Database(
+            path,
+            lock_timeout=lock_timeout,
+            read_only=read_only,
+            key=key,
+            keep_log=self._journal.keep_log,
+        )
 
     @property
     def path(self) -> Path:
@@ -59,6 +65,11 @@ class JournaledStore:
     def lock_timeout(self) -> float:
         """Seconds to wait while other programs hold the file."""
         return self._database.lock_timeout
+
+    @property
+    def journals(self) -> list[Path]:
+        """The folders where answers wait that the file could not take: beside it, and the spare one."""
+        return [self._journal.folder, self._journal.spare.folder]
 
     @contextmanager
     def transaction(self, *, lock_timeout: float | None = None) -> Iterator[Transaction]:
@@ -187,7 +198,7 @@ class JournaledStore:
         if self._journal.entries() or self._journal.spare.entries():
             with self.transaction():
                 pass
-        if aside := self._journal.aside():
+        if aside := [*self._journal.aside(), *self._journal.spare.aside()]:
             warnings.warn(
                 f"{len(aside)} damaged entries of the journal cannot be searched for people: "
                 f"{', '.join(map(str, aside))}. Delete them if people in them must be forgotten.",
@@ -199,7 +210,13 @@ class JournaledStore:
         """Enters what the journal holds; the entries, to be deleted once that is true."""
         taken = []
         for entry in (*self._journal.entries(), *self._journal.spare.entries()):
-            text = self._journal.read(entry)
+            try:
+                text = self._journal.read(entry)
+            except FileNotFoundError:
+                continue  # somebody has taken it in meanwhile
+            except OSError as error:
+                warn_of_unread(entry, error)
+                continue
             try:
                 frames = None if text is None else Postings.from_json(text).frames()
             except (ValueError, TypeError, pl.exceptions.PolarsError):
