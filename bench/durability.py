@@ -24,7 +24,8 @@ import polars as pl
 
 import buena_pipeline.enrich
 from buena_pipeline import BuenaClient, EnrichmentStore, enrich_frame
-from buena_pipeline.ledger import Ledger, Request
+from buena_pipeline.entries import Request
+from buena_pipeline.ledger import Ledger
 from buena_pipeline.plan import Batch
 from buena_pipeline.postings import Postings
 from buena_pipeline.wire import MAX_LEADS

@@ -19,9 +19,10 @@ import polars as pl
 from buena_pipeline.client import BuenaClient
 from buena_pipeline.columns import LeadColumns, find_columns
 from buena_pipeline.draft import Draft
+from buena_pipeline.entries import Account
 from buena_pipeline.errors import ColumnError, InputError, StoreError
 from buena_pipeline.interrupt import Interrupted, Stop, Terminated, stop_on_signals
-from buena_pipeline.ledger import Account, Ledger
+from buena_pipeline.ledger import Ledger
 from buena_pipeline.pace import time_for
 from buena_pipeline.plan import batches, count_requests, decide, resolve_people
 from buena_pipeline.purchase import Buyer

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from buena_pipeline.client import BuenaClient
+from buena_pipeline.entries import Request
 from buena_pipeline.interrupt import Stop
-from buena_pipeline.ledger import Request
 from buena_pipeline.settings import EnrichmentOptions
 from buena_pipeline.wire import Verdict
 

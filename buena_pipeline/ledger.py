@@ -1,66 +1,31 @@
 """The books of a run: requests and outcomes, entered in the store in one turn at the file after the other.
 
-Knows what an answer holds and what the ledger allows, not what to do next; ``purchase`` decides that.
+Knows what the ledger allows, not what to do next; ``purchase`` decides that.
 """
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
+from buena_pipeline.entries import Account, Entries, Request
 from buena_pipeline.errors import StoreError, StoreLockedError
-from buena_pipeline.match import match_items
-from buena_pipeline.pace import Quota, next_slot
+from buena_pipeline.pace import next_slot
 from buena_pipeline.plan import Batch
 from buena_pipeline.postings import Postings
 from buena_pipeline.schema import BLOCKS, IDENTITY_ROWS, REQUEST_ROWS, STATUS
-from buena_pipeline.settings import RateLimits
 from buena_pipeline.store import EnrichmentStore, Transaction
-from buena_pipeline.wire import Answer
-
-OUTCOME: Final = pl.Schema({"person_id": pl.String(), "status": STATUS, "error": pl.String()})
-"""What became of each person that was to be bought."""
 
 Decide = Callable[[pl.DataFrame, pl.DataFrame, pl.DataFrame], pl.DataFrame]
 """From what the store knows of people (``own_id``, ``known``) and their keys to ``plan.decide`` of them."""
 
 _PATIENCE: Final = 2.0
 """Seconds for which paid answers wait in memory for the file, before the journal keeps them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Whose credits and rate limits a run uses.
-
-    Attributes:
-        name: tells accounts apart in the ledger.
-        limits: its rate limits; None for none.
-        lease: how long a request may take at most.
-    """
-
-    name: str
-    limits: RateLimits | None
-    lease: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A batch under way, and its row in the ledger."""
-
-    batch: Batch
-    row: dict[str, Any] = field(repr=False)
-
-    @property
-    def reserved(self) -> float:
-        """Credits it may cost."""
-        return float(self.row["credits_reserved"])
 
 
 class Turn:
@@ -128,8 +93,8 @@ class Turn:
         self._frames = {}
 
 
-class Ledger:
-    """The books of one run.
+class Ledger(Entries):
+    """The books of one run, and the store in which they are kept.
 
     Args:
         store: where they are written.
@@ -138,22 +103,17 @@ class Ledger:
         decide: what is to be done for people, by the terms of the run.
 
     Attributes:
-        settled: how many people have an outcome.
         elsewhere: people whom somebody else turned out to be buying, or to have bought.
     """
 
     def __init__(self, store: EnrichmentStore, *, run_id: str, account: Account, decide: Decide) -> None:
-        self.account = account
-        self.settled = 0
+        super().__init__(run_id=run_id, account=account)
         self.elsewhere: set[str] = set()
         self._store = store
-        self.run_id = run_id
         self._decide = decide
         self._keys = pl.DataFrame()
-        self._postings = Postings()
         self._marks: tuple[int, ...] = ()
         self._flying = IDENTITY_ROWS.to_frame()
-        self._outcomes: list[pl.DataFrame] = []
 
     def is_for(self, keys: pl.DataFrame, *, marks: tuple[int, ...]) -> None:
         """Who is to be bought from now on.
@@ -164,119 +124,6 @@ class Ledger:
         """
         self._keys = keys
         self._marks = marks
-
-    @property
-    def waiting(self) -> bool:
-        """Whether something is to be entered."""
-        return bool(self._postings)
-
-    # --- what happened ----------------------------------------------------------------------------------
-
-    def draft(self, batch: Batch, *, price: float, now: datetime) -> Request:
-        """A request for a batch at so many credits a lead; not entered yet."""
-        return Request(
-            batch,
-            row={
-                "request_id": str(uuid.uuid4()),
-                "run_id": self.run_id,
-                "state": "in flight",
-                "happened_at": now,
-                "lease_until": now + self.account.lease,
-                "blocks": list(batch.blocks),
-                "people": batch.people["person_id"].to_list(),
-                "credits_reserved": batch.people.height * price,
-                "account": self.account.name,
-            },
-        )
-
-    def close(
-        self,
-        request: Request,
-        state: str,
-        reason: str | None = None,
-        *,
-        used: float | None = None,
-        remaining: float | None = None,
-        quota: Quota | None = None,
-        retry_at: datetime | None = None,
-    ) -> None:
-        """What became of a request: one of ``schema.REQUEST_STATES``, its cost, what it said of limits."""
-        told = (
-            {
-                "quota_window": quota.window,
-                "quota_limit": quota.limit,
-                "quota_remaining": quota.remaining,
-                "quota_resets_at": quota.resets_at,
-            }
-            if quota
-            else {}
-        )
-        self._postings.request.append(
-            {
-                **request.row,
-                "state": state,
-                "happened_at": datetime.now(UTC),
-                "reason": reason,
-                "credits_used": used,
-                "credits_remaining": remaining,
-                "retry_at": retry_at,
-                **told,
-            }
-        )
-
-    def settle(self, people: pl.DataFrame, status: str, error: str | None) -> None:
-        """The outcome of some people."""
-        self._settle(
-            people.select("person_id", status=pl.lit(status, STATUS), error=pl.lit(error, pl.String))
-        )
-
-    def keep(self, request: Request, text: str) -> None:
-        """Text that came for a request and belongs to nobody, or cannot be read."""
-        self._postings.response.append(
-            {"request_id": request.row["request_id"], "received_at": datetime.now(UTC), "body": text}
-        )
-
-    def answer(self, request: Request, answer: Answer) -> pl.DataFrame:
-        """Enters an answer, each item for its person, and returns the people it does not mention."""
-        people, now = request.batch.people, datetime.now(UTC)
-        ids, request_id = people["person_id"], request.row["request_id"]
-        answered: set[int] = set()
-        # at most 50 leads
-        for item, index in zip(answer.items, match_items(people.to_dicts(), answer.items), strict=True):
-            if index is None:
-                self.keep(request, item.body)
-                continue
-            answered.add(index)
-            self._postings.answer.append(
-                {
-                    "person_id": ids[index],
-                    "request_id": request_id,
-                    "answered_at": now,
-                    "found": item.found,
-                    "reason": None if item.found else item.reason or "not found",
-                    "body": item.body,
-                    **{f"has_{block}": block in request.batch.blocks for block in BLOCKS},
-                }
-            )
-        if answer.rest is not None:
-            self.keep(request, answer.rest)
-        self.close(
-            request,
-            "answered",
-            used=answer.credits_used,
-            remaining=answer.credits_remaining,
-            quota=answer.quota,
-        )
-        return people[sorted(set(range(people.height)) - answered)]
-
-    def charged_without_answer(self, request: Request, people: pl.DataFrame) -> None:
-        """People whom an answer charged without a word about them: entered, so that nobody pays again."""
-        lost = self.draft(Batch(request.batch.blocks, people), price=0.0, now=datetime.now(UTC))
-        self._postings.request.append(lost.row)
-        reason = f"charged with request {request.row['request_id']}, whose answer does not mention them"
-        self.close(lost, "charged", reason, used=0.0)
-
-    # --- turns ------------------------------------------------------------------------------------------
 
     @contextmanager
     def turn(self) -> Iterator[Turn]:
@@ -331,10 +178,6 @@ class Ledger:
         self._postings = Postings()
         return _kept(error, entry.parent)
 
-    def heard_of_limits(self) -> bool:
-        """Whether an answer since the last turn says something about rate limits."""
-        return any(row.get("retry_at") or row.get("quota_window") for row in self._postings.request)
-
     def others_acted(self, transaction: Transaction) -> bool:
         """Whether anybody entered something that bears on whom to buy since they were looked up."""
         return transaction.marks(self.run_id) != self._marks
@@ -363,15 +206,6 @@ class Ledger:
             kept.append(Batch(batch.blocks, batch.people.filter(pl.Series(free, dtype=pl.Boolean))))
             self.elsewhere |= set(batch.people["person_id"]) - set(kept[-1].people["person_id"])
         return [batch for batch in kept if batch.people.height]
-
-    def outcomes(self) -> pl.DataFrame:
-        """The outcome of everybody so far (schema ``OUTCOME``), the last one of each."""
-        return pl.concat([OUTCOME.to_frame(), *self._outcomes]).unique("person_id", keep="last")
-
-    @staticmethod
-    def no_outcomes() -> pl.DataFrame:
-        """The outcomes where nothing was bought."""
-        return OUTCOME.to_frame()
 
     def _enter(self, stack: ExitStack, postings: Postings) -> Transaction:
         """The turn itself. What was paid for does not wait in memory for a file that others hold."""
@@ -418,11 +252,6 @@ class Ledger:
         self._flying = self._flying.join(closed, on="request_id", how="anti")
         status = pl.when("found").then(pl.lit("enriched", STATUS)).otherwise(pl.lit("failed", STATUS))
         self._settle(frames["new_answer"].select("person_id", status=status, error="reason"))
-
-    def _settle(self, outcome: pl.DataFrame) -> None:
-        if outcome.height:
-            self._outcomes.append(outcome)
-            self.settled += outcome.height
 
 
 def _kept(error: StoreError, folder: Path) -> StoreError:

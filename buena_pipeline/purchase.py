@@ -19,11 +19,13 @@ import polars as pl
 from buena_pipeline.backlog import Backlog
 from buena_pipeline.backoff import UNTOLD_WAIT
 from buena_pipeline.client import BuenaClient
+from buena_pipeline.entries import Request
 from buena_pipeline.errors import StoreError
 from buena_pipeline.flights import Flights
 from buena_pipeline.interrupt import Stop
-from buena_pipeline.ledger import Ledger, Request, Turn
+from buena_pipeline.ledger import Ledger, Turn
 from buena_pipeline.plan import Batch
+from buena_pipeline.price import Price
 from buena_pipeline.result import Bill, EnrichmentProgress
 from buena_pipeline.terms import Terms, affordable
 from buena_pipeline.wire import (
@@ -85,9 +87,7 @@ class Buyer:
         self._total = 0
         self._backlog = Backlog()
         self._flights = Flights(client, stop, lease=ledger.account.lease)
-        self._price = price
-        self._cheapest: dict[tuple[str, ...], float] = {}
-        self._probe = 1
+        self._price = Price(price)
         self._turn_takes = 0.0
         self._answer_takes = 0.0
         self._perhaps = 0.0
@@ -102,12 +102,12 @@ class Buyer:
     @property
     def price(self) -> float:
         """Credits a lead costs: what answers have told, else the vendor's documented example."""
-        return 1.0 if self._price is None else self._price
+        return self._price.of_a_lead
 
     @property
     def knows_price(self) -> bool:
         """Whether an answer has told what a lead costs."""
-        return self._price is not None
+        return self._price.is_known
 
     @property
     def spent(self) -> float:
@@ -195,7 +195,7 @@ class Buyer:
                 if affordable == 0:
                     break
             turn.open(Batch(batch.blocks, batch.people[:affordable]), price=self.price)
-            if self._price is None and affordable < batch.people.height:
+            if not self.knows_price and affordable < batch.people.height:
                 break
         for batch in reversed(waiting):
             self._backlog.put_back(batch)
@@ -213,9 +213,9 @@ class Buyer:
         if leads == 0 and not flying:
             # what is on its way may cost less than is reserved for it
             self._halt(reason)
-        if self._price is None:
+        if not self.knows_price:
             # nobody knows yet what a lead costs: ask with few before the budget is at stake
-            return 0 if flying else min(leads, self._probe)
+            return 0 if flying else min(leads, self._price.probe)
         return leads
 
     def _wait_for(self, slot: datetime) -> None:
@@ -351,26 +351,15 @@ class Buyer:
         left = [told for told in (self.bill.credits_remaining, answer.credits_remaining) if told is not None]
         # answers overtake each other; the smallest is the one the vendor wrote last
         self.bill.credits_remaining = min(left, default=None)
-        if missing.height and self._pays_for_more(request, answer, found):
+        blocks = request.batch.blocks
+        if missing.height and self._price.is_exceeded(blocks, answer, found=found):
             self._ledger.charged_without_answer(request, missing)
             self._ledger.settle(missing, "deferred", "charged, but the answer does not mention this lead")
             self.bill.unknown += missing.height
         elif missing.height:
             self._ledger.settle(missing, "failed", "no answer for this lead")
-        elif found:
-            self._price = max(self._price or 0.0, used / found)
-            kind = request.batch.blocks
-            self._cheapest[kind] = min(self._cheapest.get(kind, used / found), used / found)
         else:
-            self._probe = min(2 * self._probe, MAX_LEADS)
-
-    def _pays_for_more(self, request: Request, answer: Answer, found: int) -> bool:
-        """Whether an answer may have charged more people than it has found; rather yes than no."""
-        if not answer.credits_used:
-            return False
-        # before a complete answer has told the price of this kind, only the documented one clears the others
-        price = self._cheapest.get(request.batch.blocks)
-        return answer.credits_used != found if price is None else answer.credits_used > found * price + 1e-9
+            self._price.learn(blocks, found=found, used=used)
 
     def _halt(self, reason: str) -> None:
         if self.bill.stopped is None:

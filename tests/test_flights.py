@@ -12,9 +12,9 @@ import polars as pl
 import pytest
 
 from buena_pipeline import BuenaClient, flights
+from buena_pipeline.entries import Request
 from buena_pipeline.flights import Flights
 from buena_pipeline.interrupt import Stop
-from buena_pipeline.ledger import Request
 from buena_pipeline.plan import Batch
 from buena_pipeline.schema import LEAD_FIELDS
 

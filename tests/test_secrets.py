@@ -21,8 +21,8 @@ import polars as pl
 import pytest
 
 from buena_pipeline import BuenaClient, Enricher, EnrichmentOptions, EnrichmentStore, Sandbox, enrich_frame
+from buena_pipeline.entries import Request
 from buena_pipeline.errors import BuenaError
-from buena_pipeline.ledger import Request
 from buena_pipeline.plan import Batch
 from buena_pipeline.postings import Postings
 from buena_pipeline.sandbox import Fault
