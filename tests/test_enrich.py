@@ -459,14 +459,16 @@ def test_server_faults_are_tried_again(status: int, everybody: Sandbox, store: E
         assert charged_once(sandbox)
 
 
+@pytest.mark.parametrize("status", [500, 502, 503])
 def test_three_server_faults_in_a_row_defer_the_rest(
-    sandbox: Sandbox, client: BuenaClient, store: EnrichmentStore
+    status: int, sandbox: Sandbox, client: BuenaClient, store: EnrichmentStore
 ) -> None:
     """The vendor is down: the rows wait, nothing was charged."""
-    sandbox.inject(Fault("status", status=503, times=None))
+    sandbox.inject(Fault("status", status=status, times=None))
     enriched = enrich_frame(addresses(3), client=client, store=store)
     assert enriched["buena_status"].to_list() == ["deferred"] * 3
-    assert enriched["buena_error"].to_list() == ["the vendor answered 503"] * 3
+    assert enriched["buena_error"].to_list() == [f"the vendor answered {status}"] * 3
+    assert sandbox.requests == 3
     assert sandbox.credits_used == 0
     assert store.ledger()["state"].to_list() == ["failed"]
 
@@ -480,7 +482,7 @@ def test_an_unreachable_host_defers_every_row_and_names_the_host(store: Enrichme
 
 
 @pytest.mark.parametrize(
-    "kind", ["reset_after", "truncate", "cut_json", "empty", "success_false", "not_json"]
+    "kind", ["reset_before", "reset_after", "truncate", "cut_json", "empty", "success_false", "not_json"]
 )
 def test_a_lost_answer_is_unknown_and_not_bought_again_in_the_run(
     kind: str, everybody: Sandbox, store: EnrichmentStore
@@ -589,13 +591,21 @@ def test_a_missing_permission_is_named(store: EnrichmentStore) -> None:
     ):
         enrich_frame(addresses(1), client=client, store=store)
     assert caught.value.required == "leads:enrich"
+    assert (sandbox.requests, sandbox.credits_used) == (1, 0)
 
 
-def test_answers_on_the_way_when_a_run_stops_are_kept(everybody: Sandbox, store: EnrichmentStore) -> None:
-    """403 in the middle: what was paid before is in the store and free in the next run."""
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [("unauthorized", AuthenticationError), ("forbidden", PermissionDeniedError)],
+    ids=["401", "403"],
+)
+def test_answers_on_the_way_when_a_run_stops_are_kept(
+    kind: str, error: type[Exception], everybody: Sandbox, store: EnrichmentStore
+) -> None:
+    """401 or 403 in the middle: what was paid before is in the store and free in the next run."""
     with everybody as sandbox, BuenaClient(sandbox.api_key, sandbox.url, concurrency=2) as client:
-        sandbox.inject(Fault("forbidden", after=3))
-        with pytest.raises(PermissionDeniedError):
+        sandbox.inject(Fault(kind, after=3))
+        with pytest.raises(error):
             enrich_frame(addresses(500), client=client, store=store)
         paid = sandbox.credits_used
         assert store.stats().people == paid > 0
