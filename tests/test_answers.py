@@ -17,6 +17,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from buena_pipeline import BuenaClient, Enricher, EnrichmentProgress, EnrichmentStore, Sandbox, enrich_frame
+from buena_pipeline.errors import VendorError
 from buena_pipeline.interrupt import Interrupted
 from buena_pipeline.sandbox import Fault
 
@@ -288,3 +289,18 @@ def test_a_refused_connection_is_tried_again_until_the_vendor_is_up(
         enriched = enrich_frame(addresses(3), client=client, store=store)
     assert statuses(enriched) == ["enriched"] * 3
     assert (transport.tries, counts(sandbox)) == (3, [1] * 3)
+
+
+# --- somebody else's answer ------------------------------------------------------------------------------
+
+
+def test_404_of_a_wrong_base_url_stops_the_run(sandbox: Sandbox, store: EnrichmentStore) -> None:
+    """No other request would fare better: one clear error, and everybody can be bought when it is mended."""
+    with (
+        BuenaClient(sandbox.api_key, f"{sandbox.url}/nowhere") as lost,
+        pytest.raises(VendorError, match=r"answered 404.*BUENA_BASE_URL.*Nothing was charged"),
+    ):
+        enrich_frame(addresses(3), client=lost, store=store)
+    assert (sandbox.requests, counts(sandbox)) == (0, [])
+    with BuenaClient(sandbox.api_key, sandbox.url) as client:
+        assert statuses(enrich_frame(addresses(3), client=client, store=store)) == ["enriched"] * 3

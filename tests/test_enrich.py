@@ -934,6 +934,19 @@ def test_the_report_of_a_run_is_in_the_store(client: BuenaClient, store: Enrichm
     assert run["summary"] == report.to_json()
 
 
+def test_a_result_shows_its_run_and_no_person(client: BuenaClient, store: EnrichmentStore) -> None:
+    """As in a notebook or a log."""
+    result = Enricher(client, store).run(addresses(2))
+    assert repr(result) == f"EnrichmentResult(2 rows, run {result.report.run_id})"
+
+
+def test_an_age_that_nothing_reaches_is_any_age(client: BuenaClient, store: EnrichmentStore) -> None:
+    """The longest there is, and it does not overflow."""
+    enrich_frame(addresses(3), client=client, store=store)
+    plan = plan_frame(addresses(3), store=store, max_age=timedelta.max, retry_failed_after=timedelta.max)
+    assert (plan.to_buy, plan.stale, plan.cached + plan.failed) == (0, 0, 3)
+
+
 def test_enriched_rows_are_scored(everybody: Sandbox, store: EnrichmentStore) -> None:
     """The pipe of the README: enrich, then score."""
     with everybody as sandbox, BuenaClient(sandbox.api_key, sandbox.url) as client:
