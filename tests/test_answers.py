@@ -101,7 +101,7 @@ def test_an_answer_slower_than_the_timeout_is_unknown_and_not_bought_again(
 ) -> None:
     """Charged, but nobody heard of it: deferred with the reason, in this run and the next."""
     sandbox.inject(Fault("latency", wait=600.0))
-    with BuenaClient(sandbox.api_key, sandbox.url, timeout=0.5, backoff=0.01) as impatient:
+    with BuenaClient(sandbox.api_key, sandbox.url, timeout=1.0, backoff=0.01) as impatient:
         first = Enricher(impatient, store).run(addresses(2))
     with BuenaClient(sandbox.api_key, sandbox.url) as client:
         second = Enricher(client, store).run(addresses(3))

@@ -49,6 +49,7 @@ from buena_pipeline.errors import (
 )
 from buena_pipeline.sandbox import Fault
 from buena_pipeline.schema import BLOCK_OF, ENRICHED
+from tests.torture.processes import wait_until
 
 DATA = Path(__file__).parent / "data"
 ROOT = Path(__file__).parent.parent
@@ -739,6 +740,41 @@ def test_threads_over_one_store_pay_once(everybody: Sandbox, store: EnrichmentSt
         lazy = enrich_frame(addresses(100).lazy(), client=client, store=store)
         pl.collect_all([lazy.head(50), lazy.select("buena_status")])
         assert (sandbox.credits_used, charged_once(sandbox)) == (100, True)
+
+
+class _Gate(httpx.HTTPTransport):
+    """A transport that keeps the vendor's answers until it is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answered, self.opened = threading.Event(), threading.Event()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = super().handle_request(request)
+        self.answered.set()
+        self.opened.wait(60)
+        return response
+
+
+def test_a_run_waits_for_whoever_another_one_is_buying(everybody: Sandbox, store: EnrichmentStore) -> None:
+    """Nothing is sent for them: they are served when the other has its answer, and paid once."""
+    gate = _Gate()
+    with (
+        everybody as sandbox,
+        BuenaClient(sandbox.api_key, sandbox.url, gate) as slow,
+        BuenaClient(sandbox.api_key, sandbox.url) as client,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        try:
+            first = pool.submit(enrich_frame, addresses(3), client=slow, store=store)
+            assert gate.answered.wait(60)
+            second = pool.submit(enrich_frame, addresses(3), client=client, store=store)
+            wait_until(lambda: store.runs().height == 2, every=0.05)  # it has found out that it has to wait
+        finally:
+            gate.opened.set()
+        assert first.result(60)["buena_status"].to_list() == ["enriched"] * 3
+        assert second.result(60)["buena_status"].to_list() == ["cached"] * 3
+        assert (sandbox.requests, charged_once(sandbox)) == (1, True)
 
 
 def test_a_table_teaches_new_keys_of_people_who_are_known(everybody: Sandbox, store: EnrichmentStore) -> None:
