@@ -315,17 +315,16 @@ class Buyer:
         self._backlog.put_back(request.batch)
         self._flights.call_off()
 
-    def _end(self, request: Request, verdict: Verdict) -> None:
+    def _end(self, request: Request, verdict: Halt | ServerFault | Unreachable) -> None:
         """An answer after which nothing more is sent; the batch waits with the rest."""
         self._backlog.put_back(request.batch)
-        match verdict:
-            case Halt(error=error):
-                self._ledger.close(request, "refused", type(error).__name__)
-                self.bill.halted = error
-                self._halt("the run was stopped")
-            case ServerFault(reason=reason) | Unreachable(reason=reason):
-                self._ledger.close(request, "failed", reason)
-                self._halt(reason)
+        if isinstance(verdict, Halt):
+            self._ledger.close(request, "refused", type(verdict.error).__name__)
+            self.bill.halted = verdict.error
+            self._halt("the run was stopped")
+        else:
+            self._ledger.close(request, "failed", verdict.reason)
+            self._halt(verdict.reason)
 
     def _give_up_on(self, request: Request, verdict: Unknown) -> None:
         """An outcome nobody knows: not sent again, and three in a row are enough."""

@@ -75,7 +75,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """400: nothing was enriched. ``leads`` maps the index of a refused lead to the vendor's reason.
+    """400 of the vendor's own: nothing was enriched. ``leads`` maps the index of a lead to its reason.
 
     Without indexes the request has to be halved until the bad lead stands alone. ``profile_url`` is set
     where the vendor refused one LinkedIn URL instead.
@@ -112,7 +112,7 @@ class RateLimited:
 
 @dataclass(frozen=True, slots=True)
 class ServerFault:
-    """500, 502, 503 and the like: the vendor says that it did not work; worth another try."""
+    """500, 502, 503 and the like, or a proxy's own refusal: it did not work; worth another try."""
 
     reason: str
 
@@ -194,7 +194,7 @@ def interpret(  # noqa: PLR0911 - the vendor's table of answers, one return a ro
     details = as_object(error.get("details"))
     match status:
         case 400 | 413 | 422:
-            return _read_refusal(error, details)
+            return _read_refusal(status, error, details)
         case 401:
             return Halt(
                 AuthenticationError(
@@ -294,7 +294,10 @@ def _read_item(text: str, *, found: bool) -> Item:
     return Item(found, input=as_object(item.get("input")), body=text, reason=as_text(item.get("reason")))
 
 
-def _read_refusal(error: Mapping[str, Any], details: Mapping[str, Any]) -> Refused:
+def _read_refusal(status: int, error: Mapping[str, Any], details: Mapping[str, Any]) -> Refused | ServerFault:
+    # a proxy that refuses in the vendor's place says nothing about the leads
+    if error.get("error") is not True and not isinstance(error.get("code"), str) and "details" not in error:
+        return ServerFault(f"the vendor answered {status} with a body that is not its own")
     message = as_text(error.get("message")) or "the vendor refused the request"
     if error.get("code") == "INVALID_LINKEDIN_URL":
         return Refused(message, profile_url=as_text(details.get("providedUrl")))

@@ -243,6 +243,13 @@ def test_a_transport_of_ones_own() -> None:
         (Fault("status", times=None, status=500), ServerFault("the vendor answered 500")),
         (Fault("status", times=None, status=502), ServerFault("the vendor answered 502")),
         (Fault("status", times=None, status=503), ServerFault("the vendor answered 503")),
+        *(
+            (
+                Fault("status", times=None, status=status),
+                ServerFault(f"the vendor answered {status} with a body that is not its own"),
+            )
+            for status in (400, 413, 422)
+        ),
         (Fault("no_credits", remaining=0), OutOfCredits(0, 1)),
         (Fault("no_credits", remaining=7), OutOfCredits(7, 1)),
         (Fault("invalid_request"), Refused("Invalid lead data for enrichment")),
@@ -533,7 +540,7 @@ def test_connections_are_kept() -> None:
     """Requests one after the other go over one connection, also after an error answer."""
     statuses = iter([200, 402, 503, 200, 400, 200])
     with (
-        vendor(lambda _: Reply(next(statuses))) as server,
+        vendor(lambda _: Reply(next(statuses), b'{"error":true,"data":{"enriched":[]}}')) as server,
         BuenaClient(KEY, server.url, backoff=0.001) as client,
     ):
         for _ in range(5):
@@ -607,6 +614,26 @@ def test_inside_a_running_event_loop(client: BuenaClient) -> None:
         ]
 
     assert [type(verdict) for verdict in asyncio.run(cell())] == [Answer] * 3
+
+
+def test_what_is_called_off_while_it_waits_for_a_connection_is_not_sent() -> None:
+    """It comes back as never sent, so its people are free to be bought; what is under way is not touched."""
+    arrived, release, called_off = threading.Event(), threading.Event(), threading.Event()
+
+    def answer(_: Sent) -> Reply:
+        arrived.set()
+        release.wait(30)
+        return Reply()
+
+    with vendor(answer) as server, BuenaClient(KEY, server.url, concurrency=1) as client:
+        under_way = client.submit([JANE], OPTIONS, called_off=called_off)
+        waiting = client.submit([JANE], OPTIONS, called_off=called_off)
+        assert arrived.wait(30)
+        called_off.set()
+        release.set()
+        assert under_way.result(timeout=30) == Answer((), 0.0)
+        assert waiting.result(timeout=30) == Unreachable("called off before it was sent")
+        assert len(server.sent) == 1
 
 
 def test_close_waits_for_what_is_in_flight() -> None:

@@ -6,6 +6,7 @@ DuckDB writes encrypted files with the crypto of an extension that not every mac
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import shutil
@@ -39,6 +40,7 @@ from buena_pipeline.settings import StoreKey
 from buena_pipeline.store import encryption, sealing
 from buena_pipeline.store.engine import Engine
 from buena_pipeline.store.statements import statement
+from tests.torture.disks import file_limit
 
 KEY = 'it\'s a "key" nobody; guesses -- $1 ? {} %s'
 
@@ -482,6 +484,17 @@ def test_where_the_temporary_folder_has_no_room_the_spare_one_serves(
     assert not list(spare.iterdir())
     with pytest.raises(OSError, match="No such file"):
         sealing.sealed("text", StoreKey(KEY))
+
+
+def test_what_does_not_fit_anywhere_is_the_disks_error_and_quotes_nothing(
+    crypto: None, tmp_path: Path
+) -> None:
+    """Neither in the temporary folder nor in the spare one; nothing is left behind."""
+    with file_limit(10_000), pytest.raises(OSError, match="cannot be written") as caught:
+        sealing.sealed("marked text", StoreKey(KEY), spare=tmp_path)
+    assert caught.value.errno == errno.ENOSPC
+    assert "marked" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_sealing_without_the_crypto_is_told(no_crypto: None) -> None:

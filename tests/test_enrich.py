@@ -49,6 +49,7 @@ from buena_pipeline.errors import (
 )
 from buena_pipeline.sandbox import Fault
 from buena_pipeline.schema import BLOCK_OF, ENRICHED
+from tests.torture.processes import wait_until
 
 DATA = Path(__file__).parent / "data"
 ROOT = Path(__file__).parent.parent
@@ -459,14 +460,16 @@ def test_server_faults_are_tried_again(status: int, everybody: Sandbox, store: E
         assert charged_once(sandbox)
 
 
+@pytest.mark.parametrize("status", [500, 502, 503])
 def test_three_server_faults_in_a_row_defer_the_rest(
-    sandbox: Sandbox, client: BuenaClient, store: EnrichmentStore
+    status: int, sandbox: Sandbox, client: BuenaClient, store: EnrichmentStore
 ) -> None:
     """The vendor is down: the rows wait, nothing was charged."""
-    sandbox.inject(Fault("status", status=503, times=None))
+    sandbox.inject(Fault("status", status=status, times=None))
     enriched = enrich_frame(addresses(3), client=client, store=store)
     assert enriched["buena_status"].to_list() == ["deferred"] * 3
-    assert enriched["buena_error"].to_list() == ["the vendor answered 503"] * 3
+    assert enriched["buena_error"].to_list() == [f"the vendor answered {status}"] * 3
+    assert sandbox.requests == 3
     assert sandbox.credits_used == 0
     assert store.ledger()["state"].to_list() == ["failed"]
 
@@ -480,7 +483,7 @@ def test_an_unreachable_host_defers_every_row_and_names_the_host(store: Enrichme
 
 
 @pytest.mark.parametrize(
-    "kind", ["reset_after", "truncate", "cut_json", "empty", "success_false", "not_json"]
+    "kind", ["reset_before", "reset_after", "truncate", "cut_json", "empty", "success_false", "not_json"]
 )
 def test_a_lost_answer_is_unknown_and_not_bought_again_in_the_run(
     kind: str, everybody: Sandbox, store: EnrichmentStore
@@ -589,13 +592,21 @@ def test_a_missing_permission_is_named(store: EnrichmentStore) -> None:
     ):
         enrich_frame(addresses(1), client=client, store=store)
     assert caught.value.required == "leads:enrich"
+    assert (sandbox.requests, sandbox.credits_used) == (1, 0)
 
 
-def test_answers_on_the_way_when_a_run_stops_are_kept(everybody: Sandbox, store: EnrichmentStore) -> None:
-    """403 in the middle: what was paid before is in the store and free in the next run."""
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [("unauthorized", AuthenticationError), ("forbidden", PermissionDeniedError)],
+    ids=["401", "403"],
+)
+def test_answers_on_the_way_when_a_run_stops_are_kept(
+    kind: str, error: type[Exception], everybody: Sandbox, store: EnrichmentStore
+) -> None:
+    """401 or 403 in the middle: what was paid before is in the store and free in the next run."""
     with everybody as sandbox, BuenaClient(sandbox.api_key, sandbox.url, concurrency=2) as client:
-        sandbox.inject(Fault("forbidden", after=3))
-        with pytest.raises(PermissionDeniedError):
+        sandbox.inject(Fault(kind, after=3))
+        with pytest.raises(error):
             enrich_frame(addresses(500), client=client, store=store)
         paid = sandbox.credits_used
         assert store.stats().people == paid > 0
@@ -729,6 +740,41 @@ def test_threads_over_one_store_pay_once(everybody: Sandbox, store: EnrichmentSt
         lazy = enrich_frame(addresses(100).lazy(), client=client, store=store)
         pl.collect_all([lazy.head(50), lazy.select("buena_status")])
         assert (sandbox.credits_used, charged_once(sandbox)) == (100, True)
+
+
+class _Gate(httpx.HTTPTransport):
+    """A transport that keeps the vendor's answers until it is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answered, self.opened = threading.Event(), threading.Event()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = super().handle_request(request)
+        self.answered.set()
+        self.opened.wait(60)
+        return response
+
+
+def test_a_run_waits_for_whoever_another_one_is_buying(everybody: Sandbox, store: EnrichmentStore) -> None:
+    """Nothing is sent for them: they are served when the other has its answer, and paid once."""
+    gate = _Gate()
+    with (
+        everybody as sandbox,
+        BuenaClient(sandbox.api_key, sandbox.url, gate) as slow,
+        BuenaClient(sandbox.api_key, sandbox.url) as client,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        try:
+            first = pool.submit(enrich_frame, addresses(3), client=slow, store=store)
+            assert gate.answered.wait(60)
+            second = pool.submit(enrich_frame, addresses(3), client=client, store=store)
+            wait_until(lambda: store.runs().height == 2, every=0.05)  # it has found out that it has to wait
+        finally:
+            gate.opened.set()
+        assert first.result(60)["buena_status"].to_list() == ["enriched"] * 3
+        assert second.result(60)["buena_status"].to_list() == ["cached"] * 3
+        assert (sandbox.requests, charged_once(sandbox)) == (1, True)
 
 
 def test_a_table_teaches_new_keys_of_people_who_are_known(everybody: Sandbox, store: EnrichmentStore) -> None:
@@ -922,6 +968,19 @@ def test_the_report_of_a_run_is_in_the_store(client: BuenaClient, store: Enrichm
     run = store.runs().row(0, named=True)
     assert (run["run_id"], run["state"], run["rows"]) == (report.run_id, "finished", 2)
     assert run["summary"] == report.to_json()
+
+
+def test_a_result_shows_its_run_and_no_person(client: BuenaClient, store: EnrichmentStore) -> None:
+    """As in a notebook or a log."""
+    result = Enricher(client, store).run(addresses(2))
+    assert repr(result) == f"EnrichmentResult(2 rows, run {result.report.run_id})"
+
+
+def test_an_age_that_nothing_reaches_is_any_age(client: BuenaClient, store: EnrichmentStore) -> None:
+    """The longest there is, and it does not overflow."""
+    enrich_frame(addresses(3), client=client, store=store)
+    plan = plan_frame(addresses(3), store=store, max_age=timedelta.max, retry_failed_after=timedelta.max)
+    assert (plan.to_buy, plan.stale, plan.cached + plan.failed) == (0, 0, 3)
 
 
 def test_enriched_rows_are_scored(everybody: Sandbox, store: EnrichmentStore) -> None:

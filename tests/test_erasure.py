@@ -27,7 +27,9 @@ import buena_pipeline
 from buena_pipeline import BuenaClient, EnrichmentStore, Sandbox, enrich_frame
 from buena_pipeline.errors import ColumnError, InputError, NotAStoreError, StoreError, StoreLockedError
 from buena_pipeline.schema import ANSWER_ROWS, BLOCKS, IDENTITY_ROWS, REQUEST_ROWS, RESPONSE_ROWS
+from buena_pipeline.store import mentions
 from buena_pipeline.store.mentions import keys_in, name_any, plain
+from buena_pipeline.store.rewriting import rewrite
 from buena_pipeline.store.subjects import subject_keys
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
@@ -448,6 +450,22 @@ def test_a_file_that_cannot_be_written_anew_stays_as_it_is(full: EnrichmentStore
     assert full.forget(ADDRESS) == 1
 
 
+def test_a_store_that_does_not_fit_in_memory_is_written_anew(full: EnrichmentStore) -> None:
+    """What was spilled on the way to the new file must not cost the connection that writes it."""
+    before = full.sql("select * from leads order by all")
+    spilled = Path(f"{full.path}.tmp")
+    with full._database.exclusive() as connection:
+        connection.execute("set memory_limit = '30MB'; set threads = 1")
+        connection.execute(
+            "create temp table much as select i || repeat('x', 200) as text from range(300000) t(i)"
+        )
+        assert spilled.exists()
+        rewrite(full._database, connection, {})
+    assert not spilled.exists()
+    assert full.sql("select * from leads order by all").equals(before)
+    assert full.forget(ADDRESS) == 1
+
+
 def test_a_link_to_the_store_stays_a_link(full: EnrichmentStore, tmp_path: Path) -> None:
     """What is replaced is the file it leads to."""
     full.checkpoint()
@@ -705,6 +723,19 @@ def test_whoever_is_suppressed_and_then_forgotten_stays_suppressed_by_every_key(
     assert traces(full.path.parent) == set()
 
 
+def test_a_run_does_not_send_whoever_is_on_the_list(store: EnrichmentStore) -> None:
+    """Bought or not: their rows say that they are suppressed, and nothing else of them."""
+    leads = pl.DataFrame({"email": ["ada@acme.example", ADDRESS, "grace@navy.example"]})
+    with Sandbox(limits=None, not_found=0) as sandbox, BuenaClient(sandbox.api_key, sandbox.url) as client:
+        enrich_frame(leads[:1], store=store, client=client)
+        store.suppress(["ada@acme.example", ADDRESS])
+        enriched = enrich_frame(leads, store=store, client=client)
+        assert sorted(sandbox.charges()["lead"]) == ["email:ada@acme.example", "email:grace@navy.example"]
+    assert enriched["buena_status"].to_list() == ["suppressed", "suppressed", "enriched"]
+    assert enriched["buena_first_name"].is_null().to_list() == [True, True, False]
+    assert enriched["buena_error"].is_null().to_list() == [False, False, True]
+
+
 def test_a_name_is_suppressed_only_where_nothing_else_is_given(store: EnrichmentStore) -> None:
     """A namesake with an address is not meant."""
     lead = {"first_name": "Jane", "last_name": "Doe", "company": "Acme"}
@@ -743,6 +774,13 @@ def test_a_profile_is_found_however_it_is_written() -> None:
     assert sorted(found["row"]) == [0, 1, 2]
     named = name_any(written, addresses=pl.Series([], dtype=pl.String), slugs=pl.Series(["jürgen-doe"]))
     assert sorted(named["row"]) == [0, 1, 2]
+
+
+def test_halves_of_characters_stay_as_they_were_escaped() -> None:
+    """They are no characters by themselves, and fit into no text; everything else is read as it is meant."""
+    escaped = r"\ud83d\ude00 J\u00C4ne \\u0040 \udc00"
+    assert mentions._unescaped(escaped.lower()) == r"\ud83d\ude00 jäne @ \udc00"
+    assert texts(escaped)["text"].item() == r"\ud83d\ude00 jäne @ \udc00"
 
 
 def test_a_role_mailbox_names_nobody() -> None:

@@ -348,6 +348,27 @@ def test_a_file_cut_short_is_damage(filled: EnrichmentStore) -> None:
         EnrichmentStore(filled.path).check()
 
 
+def test_a_check_that_meets_damage_calls_it_damage(filled: EnrichmentStore) -> None:
+    """And not a table that somebody changed, also where every row could be read a moment before."""
+    total, block = filled.sql("select total_blocks, block_size from pragma_database_size()").row(0)
+    whole = filled.path.read_bytes()
+    met = []
+
+    def make_the_checks(number: int) -> None:
+        with EnrichmentStore(filled.path)._database.connect(read_only=True) as connection:
+            met.append(number)
+            for name in integrity._queries():
+                integrity._query(connection, name)
+            met.remove(number)
+
+    for number in range(total):
+        flip(filled.path, 12_288 + number * block + 64)
+        with contextlib.suppress(StoreDamagedError):
+            make_the_checks(number)
+        filled.path.write_bytes(whole)
+    assert met
+
+
 def test_a_query_and_a_commit_meet_damage_as_such(filled: EnrichmentStore) -> None:
     """It is no fault of the query, and the run can rescue what it holds."""
     size = filled.path.stat().st_size

@@ -50,3 +50,10 @@ def test_other_threads_only_get_something_to_look_at() -> None:
     thread.start()
     thread.join()
     assert not seen[0].is_set()
+
+
+def test_a_stop_shows_whether_it_was_asked() -> None:
+    """What a debugger or a log shows of it."""
+    stop = Stop()
+    stop.set()
+    assert repr(stop) == "Stop(asked=True, gave_up=False)"

@@ -192,6 +192,20 @@ def test_a_run_that_breaks_while_the_store_is_held_keeps_its_answers(
         assert sandbox.charges()["count"].max() == 1
 
 
+def test_whoever_is_forgotten_leaves_the_journal_too(everybody: Sandbox, tmp_path: Path) -> None:
+    """What waits beside the store is taken in first, so that it can be found and erased."""
+    store = EnrichmentStore(tmp_path / "buena.duckdb", lock_timeout=0.2)
+    with everybody as sandbox, ExitStack() as stack, pytest.raises(StoreLockedError):
+        left_open(store, sandbox, stack, then=StoreLockedError)
+    journal = Journal(Path(f"{store.path}.journal"))
+    waiting = "".join(filter(None, map(journal.read, journal.entries())))
+    marked = next(email for email in addresses(300)["email"] if f'"{email}' in waiting.replace("\\", ""))
+    assert store.forget(marked) == 1
+    assert journal.entries() == []
+    assert marked.encode() not in store.path.read_bytes()
+    assert 0 < store.stats().people == sandbox.credits_used - 1
+
+
 def test_the_spare_journal_is_taken_in(
     everybody: Sandbox, tmp_path: Path, spare: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -236,10 +236,18 @@ def test_refusing_faults_answer_like_the_vendor(fault: Fault, status: int, code:
         assert [error["index"] for error in body["details"]["errors"]] == [4]
 
 
-def test_bad_gateway_speaks_html() -> None:
-    """A 502 comes from a gateway, which knows nothing of the vendor's JSON."""
-    reply = instead_of_work(Fault("status", status=502), [JANE], 1, now=NOW)
-    assert (reply.status, reply.media_type.split(";")[0]) == (502, "text/html")
+@pytest.mark.parametrize("status", [400, 413, 502])
+def test_a_proxy_speaks_html(status: int) -> None:
+    """What comes from a proxy before the vendor knows nothing of the vendor's JSON."""
+    reply = instead_of_work(Fault("status", status=status), [JANE], 1, now=NOW)
+    assert (reply.status, reply.media_type.split(";")[0]) == (status, "text/html")
+    assert str(status).encode() in reply.body
+
+
+def test_a_proxy_may_say_nothing_at_all() -> None:
+    """A status and an empty body."""
+    reply = instead_of_work(Fault("status", status=422), [JANE], 1, now=NOW)
+    assert (reply.status, reply.body) == (422, b"")
 
 
 @given(st.floats(0, 4_000), st.sampled_from(TELLS))

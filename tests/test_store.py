@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 import subprocess
 import sys
 import textwrap
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -44,7 +42,10 @@ from buena_pipeline.schema import (
     RESPONSE_ROWS,
     RUN_ROWS,
 )
+from buena_pipeline.store.database import sync
+from buena_pipeline.store.engine import Engine
 from buena_pipeline.store.journal import Journal
+from tests.torture.disks import file_limit
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -583,17 +584,6 @@ def test_a_connection_of_ones_own_to_the_same_file_is_explained(store: Enrichmen
 # --- disks that are full, folders that are odd -----------------------------------------------------------
 
 
-@contextmanager
-def quota(size: int) -> Iterator[None]:
-    """No file of this process may grow beyond so many bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def many_keys(count: int) -> pl.DataFrame:
     """Keys enough to fill a log."""
     return pl.DataFrame(
@@ -606,7 +596,7 @@ def test_a_commit_that_does_not_fit_is_a_clear_error_and_leaves_the_store_as_it_
 ) -> None:
     """Nothing of it is written; with room again, all of it is."""
     store.learn(many_keys(3), now=START)
-    with quota(40_000), pytest.raises(StoreError, match=r"did not take.*make room"):
+    with file_limit(40_000), pytest.raises(StoreError, match=r"did not take.*make room"):
         store.learn(many_keys(20_000), now=START)
     assert store.sql("select count(*) from identity").item() == 3
     store.learn(many_keys(20_000), now=START)
@@ -616,16 +606,29 @@ def test_a_commit_that_does_not_fit_is_a_clear_error_and_leaves_the_store_as_it_
 def test_a_checkpoint_that_does_not_fit_loses_nothing(store: EnrichmentStore) -> None:
     """The log is as good as the file."""
     store.learn(many_keys(20_000), now=START)
-    with quota(40_000), pytest.raises(StoreError, match="make room"):
+    with file_limit(40_000), pytest.raises(StoreError, match="make room"):
         store.checkpoint()
     assert store.sql("select count(*) from identity").item() == 20_000
     store.checkpoint()
     assert store.sql("select count(*) from identity").item() == 20_000
 
 
+@pytest.mark.parametrize("erase", ["forget", "retention"])
+def test_an_erasure_on_a_full_disk_is_no_damage_and_changes_nothing(
+    erase: str, store: EnrichmentStore
+) -> None:
+    """The log has to go into the file first: if that does not fit, nobody is told to restore a backup."""
+    store.learn(many_keys(20_000), now=START)
+    with file_limit(40_000), pytest.raises(StoreError, match=r"the disk is full.*make room") as caught:
+        store.forget("jane@acme.example") if erase == "forget" else store.retention(timedelta(0))
+    assert type(caught.value) is StoreError
+    assert store.sql("select count(*) from identity").item() == 20_000
+    assert store.forget("jane@acme.example") == 0
+
+
 def test_a_store_for_which_there_is_no_room_is_not_made_by_halves(store: EnrichmentStore) -> None:
     """Nothing stays behind, and with room it is made."""
-    with quota(40_000), pytest.raises(StoreError):
+    with file_limit(40_000), pytest.raises(StoreError):
         store.stats()
     assert not store.path.exists()
     assert store.stats().people == 0
@@ -634,9 +637,17 @@ def test_a_store_for_which_there_is_no_room_is_not_made_by_halves(store: Enrichm
 def test_a_journal_entry_that_does_not_fit_leaves_nothing_behind(tmp_path: Path) -> None:
     """Half an entry would look like a damaged one."""
     journal = Journal(tmp_path / "b.journal")
-    with quota(1_000), pytest.raises(OSError, match="File too large"):
+    with file_limit(1_000), pytest.raises(OSError, match="File too large"):
         journal.put("word " * 1_000)
     assert list(journal.folder.iterdir()) == []
+
+
+def test_a_folder_in_the_place_of_the_file_is_a_clear_error(store: EnrichmentStore) -> None:
+    """What DuckDB says of it is about the file, so it is told."""
+    store.path.mkdir()
+    with pytest.raises(StoreError, match=r"cannot be used \(IOException: .*Is a directory\)"):
+        store.stats()
+    assert list(store.path.iterdir()) == []
 
 
 def test_a_lock_file_that_cannot_be_had_is_a_clear_error(store: EnrichmentStore) -> None:
@@ -651,3 +662,54 @@ def test_an_export_that_cannot_be_written_says_which_file(store: EnrichmentStore
     (tmp_path / "out" / "leads.parquet").mkdir(parents=True)
     with pytest.raises(StoreError, match=r"leads\.parquet cannot be written"):
         store.export(tmp_path / "out")
+
+
+# --- DuckDB itself ---------------------------------------------------------------------------------------
+
+
+def test_an_instance_that_broke_is_not_used_again(
+    store: EnrichmentStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an error inside of DuckDB, which no file provokes, the next call starts a new instance."""
+    store.stats()
+    broken = store._database._engine._instance
+
+    def fatal(*_: object, **__: object) -> None:
+        raise duckdb.FatalException("FATAL Error: an assertion failed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("buena_pipeline.store.engine.attach", fatal)
+        with pytest.raises(StoreError, match="FatalException"):
+            store.stats()
+    assert store.stats().people == 0
+    assert store._database._engine._instance is not broken
+
+
+def test_files_are_let_go_of_when_an_instance_ends_before_its_time(tmp_path: Path) -> None:
+    """One of two files cannot be detached: the instance ends, and holds neither of them."""
+    engine = Engine(tmp_path / "spill", key=None)
+    with engine.attached(tmp_path / "outer.duckdb") as outer:
+        outer.execute("create table t as select 1 as x")
+        with engine.attached(tmp_path / "inner.duckdb", name="fresh"):
+            outer.execute("detach fresh")  # so that it is not there to be detached
+        assert engine._instance is None
+    for name in ("outer", "inner"):
+        with duckdb.connect(str(tmp_path / f"{name}.duckdb")) as connection:
+            connection.execute("create table mine as select 1")
+    with engine.attached(tmp_path / "outer.duckdb") as outer:
+        assert outer.execute("from t").fetchall() == [(1,)]
+
+
+def test_where_folders_cannot_be_synced_files_are_synced_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where no folder can be opened."""
+    synced: list[object] = []
+    monkeypatch.setattr(
+        "buena_pipeline.store.database.os",
+        SimpleNamespace(name="nt", O_RDONLY=0, open=lambda path, _: path, fsync=synced.append, close=id),
+    )
+    (tmp_path / "file").touch()
+    sync(tmp_path)
+    sync(tmp_path / "file")
+    assert synced == [tmp_path / "file"]

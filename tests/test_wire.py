@@ -182,10 +182,40 @@ def test_a_success_without_results_is_unknown(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"details":null}', b'{"details":{"errors":"x"}}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error":true}',
+        b'{"code":"VALIDATION_ERROR"}',
+        b'{"details":null}',
+        b'{"details":{"errors":"x"}}',
+        b'\xef\xbb\xbf{"error":true,"details":{"errors":[]}}',
+    ],
+)
 def test_refusals_that_name_nobody(status: int, body: bytes) -> None:
     """Without indexes all that is known is that the request was refused: it has to be halved."""
     assert read(status, body) == Refused("the vendor refused the request")
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html><head><title>413 Request Entity Too Large</title></head></html>",
+        b"Bad Request",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"message":"Bad Request"}',
+        b'{"error":"Bad Request","code":null}',
+        b'{"code":413,"message":"Payload Too Large"}',
+        b'{"error":true,"code":"VALIDATION_ERR',
+    ],
+)
+def test_a_refusal_that_is_not_the_vendors_own_blames_no_lead(status: int, body: bytes) -> None:
+    """A proxy that refuses in the vendor's place knows nothing of the leads: worth another try."""
+    assert read(status, body) == ServerFault(f"the vendor answered {status} with a body that is not its own")
 
 
 def test_refusal_with_several_indexes() -> None:
@@ -432,6 +462,13 @@ def test_a_cut_body_is_unknown(size: int) -> None:
     assert isinstance(read(200, whole[: -size * 10]), Unknown)
 
 
+def test_success_false_with_empty_lists_is_unknown() -> None:
+    """The vendor takes back what it says: nobody can promise that nothing was charged."""
+    body = json.dumps({**answered(), "success": False})
+    verdict = read(200, body.encode())
+    assert verdict == Unknown("the vendor answered 200 without success", body=body)
+
+
 def test_success_false_does_not_hide_results() -> None:
     """Items that came are kept whatever the envelope says of itself: they were paid for."""
     body = answered({"input": {"email": EMAIL}}) | {"success": False}
@@ -475,7 +512,7 @@ def test_failed_items_keep_their_reason() -> None:
 def test_a_number_where_text_is_documented() -> None:
     """A reason given as a code is a reason."""
     assert read_answer({"data": {"failed": [{"input": {}, "reason": 404}]}}).items[0].reason == "404"
-    assert read(400, {"message": 17}) == Refused("17")
+    assert read(400, {"error": True, "message": 17}) == Refused("17")
 
 
 @pytest.mark.parametrize(

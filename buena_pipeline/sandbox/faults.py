@@ -33,7 +33,7 @@ TELLS: Final = ("body", "header", "date", "reset", "reset_time", "nothing")
 """Where a ``rate_limited`` fault tells the wait: ``retryAfter`` in the body; a ``Retry-After`` header in
 seconds, or as an HTTP date; ``rateLimitInfo.reset``; ``details.resetTime``; nowhere."""
 
-STATUSES: Final = (500, 502, 503)
+STATUSES: Final = (400, 413, 422, 500, 502, 503)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,14 @@ class Fault:
     ======================== ========= ====================================================================
     kind                     charged   what the caller gets
     ======================== ========= ====================================================================
-    ``status``               no        ``status``: 500, 502 (a gateway's HTML page) or 503
+    ``status``               no        ``status``: 500 or 503; 400, 413 or 502 with a proxy's HTML page; 422
+                                       with an empty body
     ``rate_limited``         no        429 that tells to wait ``wait`` seconds in the way ``tell`` says
     ``no_credits``           no        402 with ``remaining``
     ``unauthorized``         no        401
     ``forbidden``            no        403
     ``invalid_lead``         no        400 that names one lead by its index: that of ``lead``, else ``index``
-    ``invalid_request``      no        400 that names no lead
+    ``invalid_request``      no        400 in the vendor's form that names no lead
     ``invalid_linkedin_url`` no        400 that names the LinkedIn URL of ``lead``, else of the first with one
     ``reset_before``         no        the connection is reset before any work
     ``success_false``        no        200 with ``{"success": false}``

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import formatdate
+from http import HTTPStatus
 from typing import Any, Final, Literal
 
 from buena_pipeline.sandbox.faults import Fault
@@ -170,7 +171,7 @@ def instead_of_work(
     urls = [lead.get("linkedinUrl") for lead in (leads if at is None else [leads[at]])]
     page = b"<!doctype html><title>Sign in</title><p>Please sign in.</p>"
     answers: dict[str, Callable[[], Reply]] = {
-        "status": lambda: _server_error(fault.status, now=now),
+        "status": lambda: _failed(fault.status, now=now),
         "rate_limited": lambda: _told_to_wait(fault, now=now),
         "no_credits": lambda: no_credits(fault.remaining, required, now=now),
         "unauthorized": lambda: unauthorized(now=now),
@@ -199,16 +200,17 @@ def damaged(reply: Reply, fault: Fault | None) -> Reply:
     return reply
 
 
-def _server_error(status: int, *, now: float) -> Reply:
-    """500 and 503 in the vendor's form; 502 comes from a gateway before it, which speaks HTML."""
-    if status == 502:
-        page = (
-            b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
-        )
-        return Reply(502, page, media_type=_HTML)
+def _failed(status: int, *, now: float) -> Reply:
+    """500 and 503 in the vendor's form; else a proxy before it, with HTML or with nothing."""
+    if status == 500:
+        return error_reply(500, "INTERNAL_SERVER_ERROR", "Internal server error", now=now)
     if status == 503:
         return error_reply(503, "SERVICE_UNAVAILABLE", "Service temporarily unavailable", now=now)
-    return error_reply(500, "INTERNAL_SERVER_ERROR", "Internal server error", now=now)
+    if status == 422:
+        return Reply(422, media_type=_HTML)
+    title = f"{status} {HTTPStatus(status).phrase}"
+    page = f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
+    return Reply(status, page.encode(), media_type=_HTML)
 
 
 def _told_to_wait(fault: Fault, *, now: float) -> Reply:

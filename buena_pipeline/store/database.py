@@ -118,7 +118,7 @@ class Database:
             # nobody alive uses what others spilled or drafted here, or we would not be connected
             shutil.rmtree(f"{self.path}.tmp", ignore_errors=True)
             self._remove_leftovers()
-            connection.execute("checkpoint")
+            self._empty_log(connection)
             yield connection
 
     def checkpoint(self) -> None:
@@ -128,10 +128,14 @@ class Database:
             StoreError: if it cannot be done now; the log is as good.
         """
         with self.connect() as connection:
-            try:
-                connection.execute("checkpoint")
-            except duckdb.Error as error:
-                raise diagnosis.not_written(error, self.path) from None
+            self._empty_log(connection)
+
+    def _empty_log(self, connection: duckdb.DuckDBPyConnection) -> None:
+        try:
+            connection.execute("checkpoint")
+        except duckdb.Error as error:
+            # without room DuckDB speaks of an invalidated database; nothing on disk is harmed
+            raise diagnosis.not_written(error, self.path) from None
 
     def _require_writable(self) -> None:
         if self.read_only:

@@ -35,6 +35,7 @@ class Engine:
         self._key = key
         self._instance: duckdb.DuckDBPyConnection | None = None
         self._process = 0
+        self._depth = 0
 
     @contextmanager
     def attached(
@@ -60,11 +61,13 @@ class Engine:
             self._instance = None
             raise
         connection = instance.cursor()
+        self._depth += 1
         try:
             connection.execute(f"use {name}")
             connection.execute("set TimeZone = 'UTC'")
             yield connection
         finally:
+            self._depth -= 1
             self._let_go(connection, name)
 
     def _running(self) -> duckdb.DuckDBPyConnection:
@@ -90,8 +93,9 @@ class Engine:
             connection.close()
             if instance is not None:
                 instance.execute(f"detach {name}")
-                # what was spilled is somebody's data; DuckDB removes it with the instance
-                if not self._spill.exists():
+                # what was spilled is somebody's data; DuckDB removes it with the instance, which whoever has
+                # another file attached still needs
+                if self._depth or not self._spill.exists():
                     self._instance = instance
         if self._instance is None and instance is not None:
             instance.close()

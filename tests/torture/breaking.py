@@ -54,6 +54,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "500": Scenario((Fault("status", status=500),)),
     "502 with an HTML page": Scenario((Fault("status", status=502),)),
     "503": Scenario((Fault("status", status=503),)),
+    "413 with an HTML page": Scenario((Fault("status", status=413),)),
     "reset before the charge": Scenario((Fault("reset_before"),), doubt=True),
     "reset after the charge": Scenario((Fault("reset_after"),), doubt=True),
     "truncated body": Scenario((Fault("truncate"),), doubt=True),
