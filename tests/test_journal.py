@@ -134,6 +134,12 @@ def test_an_entry_that_is_none_of_ours_is_set_aside_with_a_warning(text: str, st
         assert store.forget("nobody@acme.example") == 0
 
 
+def test_an_entry_that_cannot_be_unsealed_is_damaged(tmp_path: Path) -> None:
+    """Whole, but sealed with another key."""
+    journal = Journal(tmp_path / "b.journal", seal=lambda text: b"\xff" + text.encode())
+    assert journal.read(journal.put("{}")) is None
+
+
 def test_an_entry_that_cannot_be_read_now_stays_where_it_is(store: EnrichmentStore) -> None:
     """It is not damaged: a warning says that its people are of unknown outcome until a run can read it."""
     store.stats()
@@ -311,6 +317,10 @@ def test_an_entry_that_somebody_else_takes_in_meanwhile_is_no_damage(tmp_path: P
         journal.read(entry)
     journal.set_aside(entry)
     assert journal.aside() == []
+    store = EnrichmentStore(tmp_path / "b")
+    entry.symlink_to(tmp_path / "gone")
+    store.commit()
+    assert journal.entries() == [entry]
 
 
 def test_whoever_cannot_be_asked_counts_as_alive(tmp_path: Path) -> None:

@@ -251,6 +251,14 @@ def test_two_people_whom_an_answer_shows_to_be_one_are_one_from_then_on(store: E
     assert store.sql("select count(*) from leads").item() == 1
 
 
+def test_people_who_are_one_already_are_not_linked_again(store: EnrichmentStore) -> None:
+    """When a key that both of them had comes with another answer."""
+    bought(store, "by-mail", day=1, keys=(("email", "j@a.example"),))
+    bought(store, "by-profile", day=2, keys=(("linkedin", "jane"), ("email", "j@a.example")))
+    bought(store, "by-mail", day=3, keys=(("email", "j@a.example"),))
+    assert store.sql("select count(*) from link").item() == 1
+
+
 def test_links_are_followed_to_the_end(store: EnrichmentStore) -> None:
     """A joins B, then B joins C: all three are the one known longest."""
     bought(store, "c", day=2, keys=(("email", "c@x.example"),))
@@ -464,6 +472,24 @@ def test_a_store_whose_tables_were_changed_is_not_migrated(tmp_path: Path) -> No
     with duckdb.connect(str(path)) as connection:
         assert connection.execute("select max(value) from meta").fetchall() == [("1",)]
         assert connection.execute("select count(*) from answer").fetchall() == [(1,)]
+
+
+def test_a_store_is_not_migrated_where_the_disk_does_not_take_it(tmp_path: Path) -> None:
+    """What is wrong is the disk, and the next one can do it."""
+    path = tmp_path / "buena.duckdb"
+    store_of_the_first_release(path)
+    with file_limit(100), pytest.raises(StoreError, match=r"did not take what happened.*make room"):
+        EnrichmentStore(path).stats()
+    assert EnrichmentStore(path).stats().people == 1
+
+
+def test_a_store_that_cannot_be_created_says_why(store: EnrichmentStore) -> None:
+    """Somebody's file stands where the new one is drafted."""
+    draft = store.path.with_name(f".{store.path.name}.draft")
+    draft.touch()
+    with pytest.raises(StoreError, match=r"buena\.duckdb cannot be created: File exists.*be writable"):
+        store.stats()
+    assert draft.exists()
 
 
 def test_threads_that_share_a_store_wait_no_longer_than_they_are_told(store: EnrichmentStore) -> None:

@@ -125,8 +125,6 @@ def not_written(error: duckdb.Error, path: Path) -> StoreError:
 
 def not_migrated(error: duckdb.Error, path: Path, version: int) -> StoreError:
     """Why a store of an older release stays as it is."""
-    if is_damage(error):
-        return explain(error, path, waited=0.0)
     if is_about_the_disk(error):
         return not_written(error, path)
     return StoreError(
