@@ -126,10 +126,9 @@ def measure(ledger: type[Ledger], table: pl.DataFrame, client: BuenaClient) -> t
     """One run into a new store; what came of it, so that both ledgers can be held to the same."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         stack.enter_context(mock.patch.object(buena_pipeline.enrich, "Ledger", ledger))
-        if (
-            ledger is ForgetfulLedger
-        ):  # its turns take no time, from which the library tells how many it needs
-            stack.enter_context(mock.patch.object(Buyer, "_ahead", lambda _: 2 * client.concurrency))
+        if ledger is ForgetfulLedger:  # its turns take no time, so the library would ask for nothing ahead
+            ahead = 2 * client.concurrency
+            stack.enter_context(mock.patch.object(Buyer, "_ahead", return_value=ahead))
         store = EnrichmentStore(Path(folder) / "buena.duckdb")
         forget_peak()
         wall, cpu = time.perf_counter(), time.process_time()
