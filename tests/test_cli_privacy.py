@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -59,6 +62,22 @@ def cli(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
         return Ran(main(args), *capfd.readouterr())
 
     return run
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_warning_is_one_line_without_code(
+    store: EnrichmentStore, cli: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a journal entry that cannot be searched for whoever is forgotten; those of others are as ever."""
+    journal = Path("buena.duckdb.journal")
+    journal.mkdir(mode=0o700)
+    (journal / "1.corrupt").touch()
+    ran = cli("forget", "jane.secret@acme.example", "--yes")
+    assert ran.out == "1 person forgotten\n"
+    assert re.fullmatch(r"warning: 1 damaged entries .*1\.corrupt\. Delete them .*forgotten\.\n", ran.err)
+    old = partial(warnings.warn, "old", DeprecationWarning, stacklevel=1)
+    monkeypatch.setattr("buena_pipeline.cli.app.app", lambda **_: old())
+    assert "test_cli_privacy.py" in cli().err
 
 
 def test_people_are_forgotten_and_counted(store: EnrichmentStore, cli: Callable[..., Ran]) -> None:

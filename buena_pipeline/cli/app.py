@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -19,6 +20,7 @@ from buena_pipeline.cli.runs import end_early
 from buena_pipeline.cli.tools import doctor, sandbox, sql
 from buena_pipeline.errors import BuenaError, ColumnError
 from buena_pipeline.interrupt import Interrupted, Terminated
+from buena_pipeline.store import JournalWarning
 
 _EXAMPLES: Final[dict[Callable[..., None], str]] = {
     enrich: "buena-pipeline enrich leads.csv -o enriched.parquet --max-credits 500 --score",
@@ -69,10 +71,28 @@ app = typer.Typer(
 def run(args: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; ``cli.main`` says more."""
     try:
-        app(args=args, prog_name="buena-pipeline")
+        with warnings.catch_warnings():  # puts showwarning back in the end
+            warnings.showwarning = _show_warning
+            app(args=args, prog_name="buena-pipeline")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     return 0
+
+
+def _show_warning(  # noqa: PLR0917 - the signature of warnings.showwarning
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Ours as one line, as of an error: where in the library it comes from tells a user nothing."""
+    ours = issubclass(category, JournalWarning)
+    shown = (
+        f"warning: {message}\n" if ours else warnings.formatwarning(message, category, filename, lineno, line)
+    )
+    (file or sys.stderr).write(shown)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - called by position
