@@ -32,9 +32,10 @@ class Backlog:
         """Batches to be bought, instead of those there were."""
         self._fresh = iter(batches)
 
-    @property
-    def returned(self) -> bool:
-        """Whether batches came back."""
+    def __bool__(self) -> bool:
+        """Whether anything waits."""
+        if not self._returned and (batch := next(self._fresh, None)) is not None:
+            self._returned.append(batch)
         return bool(self._returned)
 
     def take(self, places: int) -> list[Batch]:

@@ -44,6 +44,7 @@ _NOT_SENT: Final = (
     httpx.UnsupportedProtocol,
     UnicodeError,  # a host name that has no IDNA form
 )
+_CLOSED: Final = "This BuenaClient is closed; make a new one."
 _NOTHING_CAME: Final = (httpx.HTTPError, UnicodeError)
 
 
@@ -169,7 +170,10 @@ class BuenaClient:
     ) -> Future[Verdict]:
         """Like ``enrich``, on a thread of the client's own; returns at once."""
         self._require_open()
-        return self._threads.submit(self.enrich, leads, options, max_wait=max_wait, called_off=called_off)
+        try:
+            return self._threads.submit(self.enrich, leads, options, max_wait=max_wait, called_off=called_off)
+        except RuntimeError:  # closed by another thread just now
+            raise SettingsError(_CLOSED) from None
 
     def enrich(
         self,
@@ -262,7 +266,7 @@ class BuenaClient:
 
     def _require_open(self) -> None:
         if self._http.is_closed:
-            raise SettingsError("This BuenaClient is closed; make a new one.")
+            raise SettingsError(_CLOSED)
 
     def _try(self, body: bytes) -> Verdict:
         """Sends once; raises what may be worth another try."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import polars as pl
 
@@ -30,6 +31,7 @@ class Draft:
         keys: schema ``PERSON_KEYS``.
         priority: one number per person; None for the table's order.
         decisions: from ``plan.limit_people``, one row per person; empty until ``decide``.
+        began: when the run began.
         price: credits a lead has cost lately; None if nobody knows.
         known: ``person`` and ``person_id``, one row per key that the store knows.
     """
@@ -40,12 +42,15 @@ class Draft:
     keys: pl.DataFrame
     priority: pl.Series | None
     decisions: pl.DataFrame
+    began: datetime
     price: float | None = None
     known: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     @classmethod
-    def of(cls, frame: pl.DataFrame, columns: LeadColumns, priority: pl.Expr | None) -> Draft:
-        """The people of a table.
+    def of(
+        cls, frame: pl.DataFrame, columns: LeadColumns, priority: pl.Expr | None, *, began: datetime
+    ) -> Draft:
+        """The people of a table, for a run that began then.
 
         Raises:
             InputError: if the priority is not one number per row.
@@ -59,6 +64,7 @@ class Draft:
             person_keys(identified, person),
             _priority_of(frame, person, priority),
             pl.DataFrame(),
+            began,
         )
 
     def decide(

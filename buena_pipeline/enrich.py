@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import polars as pl
@@ -39,6 +40,10 @@ Progress = Callable[[EnrichmentProgress], None]
 
 _PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds between looks at what another run is buying; the last one from then on."""
+
+
+_ERASED: Final = "erased from the store while the run went on; run again"
+"""Why somebody is deferred of whom nothing is there any more."""
 
 
 class Enricher:
@@ -196,7 +201,8 @@ class Enricher:
         draft, _ = self._prepare(as_lead_table(lead))
         row = self._join_back(draft, draft.statuses(Ledger.no_outcomes())).row(0, named=True)
         known = self._unprefixed(row)
-        return known if known["enriched_at"] is not None else None
+        # whether a run would buy something of them again is a question for ``plan``
+        return known | {"status": "cached", "error": None} if known["enriched_at"] is not None else None
 
     def enrich_one(self, lead: Mapping[str, str | None]) -> dict[str, Any]:
         """Enriches one lead: from the store, else bought.
@@ -233,9 +239,9 @@ class Enricher:
             )
         return find_columns(schema, self.columns)
 
-    def _prepare(self, frame: pl.DataFrame, run_id: str = "") -> tuple[Draft, tuple[int, ...]]:
+    def _prepare(self, frame: pl.DataFrame, run_id: str = "") -> tuple[Draft, tuple[object, ...]]:
         """Who is in the table, what is to be done, and the ledger's marks at that moment. Costs nothing."""
-        draft = Draft.of(frame, self.check(frame.schema), self.priority)
+        draft = Draft.of(frame, self.check(frame.schema), self.priority, began=datetime.now(UTC))
         with self.store.consult() as turn:
             if run_id and not self.store.read_only:
                 turn.settle_unknown(now=datetime.now(UTC))
@@ -250,7 +256,7 @@ class Enricher:
         again: pl.Series | None = None,
         spent: float = 0.0,
         price: float | None = None,
-    ) -> tuple[int, ...]:
+    ) -> tuple[object, ...]:
         """Decides about the people of a table, or some of them again, within what the budgets leave."""
         marks = turn.marks(run_id or str(uuid.UUID(int=0)))
         draft.price = draft.price if price is None else price
@@ -264,23 +270,26 @@ class Enricher:
             own_id, known = turn.lookup(keys)
             if again is None:
                 draft.known = known.select("person", "person_id")
-            return self._decided(own_id, known, keys)
+            return self._decided(own_id, known, keys, began=draft.began)
 
         draft.decide(decided, max_people=most, reason=reason, again=again)
         return marks
 
-    def _decided(self, own_id: pl.DataFrame, known: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
-        """What is to be done for people with these keys, by the terms of the run."""
+    def _decided(
+        self, own_id: pl.DataFrame, known: pl.DataFrame, keys: pl.DataFrame, *, began: datetime
+    ) -> pl.DataFrame:
+        """What is to be done for people with these keys, by the terms of a run that began then."""
         return decide(
             resolve_people(own_id, known, keys),
             wanted=self.options.blocks,
+            began=began,
             now=datetime.now(UTC),
             max_age=self.terms.max_age,
             retry_failed_after=self.terms.retry_failed_after,
             retry_unknown=self.terms.retry_unknown,
         )
 
-    def _buy(self, draft: Draft, marks: tuple[int, ...], run_id: str) -> tuple[pl.DataFrame, Bill]:
+    def _buy(self, draft: Draft, marks: tuple[object, ...], run_id: str) -> tuple[pl.DataFrame, Bill]:
         """Buys what the plan says; what was bought is in the store when this returns or raises."""
         if not draft.decisions["decision"].is_in(["buy", "wait"]).any():
             return Ledger.no_outcomes(), Bill()
@@ -288,7 +297,8 @@ class Enricher:
             self._client = BuenaClient()
         client = self._client
         account = Account(client.account, client.limits, timedelta(seconds=client.longest))
-        ledger = Ledger(self.store, run_id=run_id, account=account, decide=self._decided)
+        decided = partial(self._decided, began=draft.began)
+        ledger = Ledger(self.store, run_id=run_id, account=account, decide=decided)
         self._log(run_id, "started", draft.frame.height)
         with self.store.living(run_id), stop_on_signals() as stop:
             buyer = Buyer(
@@ -307,7 +317,9 @@ class Enricher:
             raise buyer.bill.halted or _stopped(stop, report)
         return outcomes, buyer.bill
 
-    def _settle(self, draft: Draft, marks: tuple[int, ...], ledger: Ledger, buyer: Buyer, stop: Stop) -> None:
+    def _settle(
+        self, draft: Draft, marks: tuple[object, ...], ledger: Ledger, buyer: Buyer, stop: Stop
+    ) -> None:
         """Buys, and waits for what other runs are buying of the same people, until nobody is left."""
         guessed = draft.price is None
         pauses = iter(_PAUSES)
@@ -350,11 +362,16 @@ class Enricher:
         """The table with its new columns."""
         served = statuses.filter(pl.col("status") != "suppressed")["person_id"].unique()
         records = self._only_wanted(self.store.fetch(served))
+        erased = pl.col("status").is_in(["enriched", "cached"]) & pl.col("current_id").is_null()
         by_person = (
             statuses.join(
                 records, left_on="person_id", right_on="asked_id", how="left", maintain_order="left"
             )
-            .with_columns(pl.coalesce("current_id", "person_id").alias("person_id"))
+            .with_columns(
+                pl.coalesce("current_id", "person_id").alias("person_id"),
+                status=pl.when(erased).then(pl.lit("deferred", STATUS)).otherwise("status"),
+                error=pl.when(erased).then(pl.lit(_ERASED)).otherwise("error"),
+            )
             .select(ENRICHED.names())
             .cast(ENRICHED)
         )

@@ -82,7 +82,9 @@ class Flights:
             seconds = held()
             pause = min(_TICK, seconds) or _TICK
             if self._flying:
-                if wait(self._flying, pause, FIRST_COMPLETED).done:
+                wait(self._flying, pause, FIRST_COMPLETED)
+                # what a closed client cancels is done, but never reported as such
+                if any(future.done() for future in self._flying):
                     self._gather(spare)
                     return
             elif seconds:

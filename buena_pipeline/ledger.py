@@ -15,6 +15,7 @@ import polars as pl
 
 from buena_pipeline.entries import Account, Entries, Request
 from buena_pipeline.errors import StoreError, StoreLockedError
+from buena_pipeline.key_index import KeyIndex
 from buena_pipeline.pace import next_slot
 from buena_pipeline.plan import Batch
 from buena_pipeline.postings import Postings
@@ -68,8 +69,8 @@ class Turn:
         return places, self.now
 
     def still_open(self, batches: Sequence[Batch]) -> list[Batch]:
-        """The batches without those whom somebody else bought, or is buying, since they were looked up."""
-        if not batches or not self._ledger.others_acted(self._transaction):
+        """The batches without those whom somebody bought, or is buying, since they were looked up."""
+        if not batches or not self._ledger.must_look_again(batches, self._transaction):
             return list(batches)
         self.enter()
         return self._ledger.without_others(batches, self._transaction)
@@ -79,6 +80,11 @@ class Turn:
         self.enter()
         opened = sum(request.reserved for request in self.opened)
         return self._transaction.spent_today(now=self.now) + opened
+
+    def price(self) -> float | None:
+        """Credits a lead has cost lately, whoever bought it; None if nobody has."""
+        self.enter()
+        return self._transaction.price()
 
     def open(self, batch: Batch, *, price: float) -> None:
         """Enters a request for a batch at so many credits a lead."""
@@ -111,19 +117,21 @@ class Ledger(Entries):
         self.elsewhere: set[str] = set()
         self._store = store
         self._decide = decide
-        self._keys = pl.DataFrame()
-        self._marks: tuple[int, ...] = ()
-        self._flying = IDENTITY_ROWS.to_frame()
+        self._keys = KeyIndex()
+        self._marks: tuple[object, ...] = ()
+        self._flying = pl.Schema({**IDENTITY_ROWS, "file_id": pl.String()}).to_frame()
+        self._revealed: set[str] = set()
 
-    def is_for(self, keys: pl.DataFrame, *, marks: tuple[int, ...]) -> None:
+    def is_for(self, keys: pl.DataFrame, *, marks: tuple[object, ...]) -> None:
         """Who is to be bought from now on.
 
         Args:
             keys: ``person``, ``person_id``, ``kind`` and ``value``.
             marks: ``Transaction.marks`` from when they were looked up.
         """
-        self._keys = keys
+        self._keys = KeyIndex(keys)
         self._marks = marks
+        self._revealed = set()
 
     @contextmanager
     def turn(self) -> Iterator[Turn]:
@@ -137,17 +145,18 @@ class Ledger(Entries):
         """
         postings = self._postings
         frames = postings.frames() if postings else {}
+        if frames:
+            self._revealed.update(self._keys.others(frames["new_identity"]))
         with ExitStack() as stack:
             transaction = self._enter(stack, postings)
+            file_id = transaction.file_id()
             # what went to the journal was taken in when the turn began
-            due = frames if self._postings else {}
-            if due and transaction.knows_run(self.run_id):
-                due = self._without_known_keys(due)
+            due = self._with_missing_keys(frames, file_id) if frames and self._postings else {}
             turn = Turn(transaction, self, due)
             yield turn
             if turn.opened:
                 self._store.require_room()
-            turn.enter(**(self._leaving(turn.opened) if turn.opened else {}))
+            turn.enter(**(self._leaving(turn.opened, file_id) if turn.opened else {}))
         self._postings = Postings()
         if frames:
             self._confirm(frames)
@@ -161,6 +170,20 @@ class Ledger(Entries):
         if self._postings:
             with self.turn():
                 pass
+
+    def write_or_keep(self) -> None:
+        """Enters everything since the last turn, or keeps it in the journal, whatever comes in between.
+
+        Raises:
+            StoreError: if it is in the journal, or nowhere; says so.
+        """
+        try:
+            self.write()
+        except StoreError as error:
+            raise self.rescue(error) from None
+        except BaseException:
+            self.rescue(StoreError("The run was broken off.", path=str(self._store.path)))
+            raise
 
     def rescue(self, error: StoreError) -> StoreError:
         """Keeps in the journal what could not be entered, and adds to the error where it is."""
@@ -178,14 +201,14 @@ class Ledger(Entries):
         self._postings = Postings()
         return _kept(error, entry.parent)
 
-    def others_acted(self, transaction: Transaction) -> bool:
-        """Whether anybody entered something that bears on whom to buy since they were looked up."""
-        return transaction.marks(self.run_id) != self._marks
+    def must_look_again(self, batches: Sequence[Batch], transaction: Transaction) -> bool:
+        """Whether something has come that bears on whom to buy, from others or in an answer of this run."""
+        revealed = any(not self._revealed.isdisjoint(batch.people["person_id"]) for batch in batches)
+        return revealed or transaction.marks(self.run_id) != self._marks
 
     def without_others(self, batches: Sequence[Batch], transaction: Transaction) -> list[Batch]:
         """Batches without people whom somebody else has taken on, who go to ``elsewhere``."""
-        asked = pl.concat(batch.people.select("person_id") for batch in batches)
-        keys = self._keys.join(asked, on="person_id", how="semi", maintain_order="left")
+        keys = self._keys.of(pl.concat(batch.people.select("person_id") for batch in batches))
         was = keys.select("person", was="person_id").unique()
         keys = keys.select("person", "kind", "value")
         now = self._decide(*transaction.lookup(keys), keys)
@@ -222,7 +245,7 @@ class Ledger(Entries):
         except StoreError:
             raise kept from None
 
-    def _leaving(self, opened: Sequence[Request]) -> dict[str, pl.DataFrame]:
+    def _leaving(self, opened: Sequence[Request], file_id: str | None) -> dict[str, pl.DataFrame]:
         """The rows of requests about to leave, with the keys of their people, so that others know of them."""
         asked = pl.concat(
             request.batch.people.select(
@@ -232,19 +255,25 @@ class Ledger(Entries):
             )
             for request in opened
         )
-        keys = self._keys.cast({"kind": pl.String}).join(asked, on="person_id")
-        keys = keys.select(IDENTITY_ROWS.names()).cast(IDENTITY_ROWS)
-        self._flying = pl.concat([self._flying, keys])
+        keys = self._keys.of(asked).select(IDENTITY_ROWS.names()).cast(IDENTITY_ROWS)
+        self._flying = pl.concat([self._flying, keys.with_columns(file_id=pl.lit(file_id, pl.String))])
         rows = pl.DataFrame([request.row for request in opened], schema=REQUEST_ROWS)
         return {"new_request": rows, "new_identity": keys}
 
-    def _without_known_keys(self, frames: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-        """Without the keys that people were asked with: those are in the store since their request left.
+    def _with_missing_keys(
+        self, frames: dict[str, pl.DataFrame], file_id: str | None
+    ) -> dict[str, pl.DataFrame]:
+        """The keys that are not in the store yet: of those that people were asked with, none.
 
-        Unless somebody deleted the file meanwhile, and this is a new one.
+        Unless the file was written anew since their request left, without them, or is another one.
         """
-        fresh = frames["new_identity"].join(self._flying, on=["person_id", "kind", "value"], how="anti")
-        return {**frames, "new_identity": fresh}
+        entered = pl.col("file_id").eq_missing(pl.lit(file_id, pl.String))
+        fresh = frames["new_identity"].join(
+            self._flying.filter(entered), on=["person_id", "kind", "value"], how="anti"
+        )
+        lost = self._flying.filter(~entered).join(frames["new_request"], on="request_id", how="semi")
+        keys = pl.concat([fresh, lost.select(IDENTITY_ROWS.names())])
+        return {**frames, "new_identity": keys.unique(["person_id", "kind", "value", "request_id"])}
 
     def _confirm(self, frames: dict[str, pl.DataFrame]) -> None:
         """What was entered is true now: the outcome of those who were answered."""

@@ -85,6 +85,7 @@ def decide(
     resolved: pl.DataFrame,
     *,
     wanted: tuple[str, ...],
+    began: datetime,
     now: datetime,
     max_age: timedelta | None,
     retry_failed_after: timedelta | None,
@@ -95,6 +96,7 @@ def decide(
     Args:
         resolved: from ``resolve_people``.
         wanted: the blocks a row asks for.
+        began: when the run began; what came since is fresh, however little ``max_age`` allows.
         now: the time, with a time zone.
         max_age: how old a block may be; None for any age.
         retry_failed_after: how long a "not found" is remembered; None for ever.
@@ -108,7 +110,7 @@ def decide(
 
     def recent(column: str, age: timedelta | None) -> pl.Expr:
         moment = pl.col(column)
-        fresh = moment.is_not_null() if age is None else moment >= pl.lit(now - age)
+        fresh = moment.is_not_null() if age is None else moment >= pl.lit(began - age)
         return fresh.fill_null(value=False)
 
     fresh = {block: recent(f"{block}_at", max_age) for block in wanted}

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from buena_pipeline.wire import MAX_LEADS, Answer
+from buena_pipeline.terms import affordable
+from buena_pipeline.wire import Answer
 
 _EXAMPLE: Final = 1.0
 """Credits a lead costs in the vendor's documentation."""
+
+_DEAREST: Final = 10.0
+"""Credits a lead is thought to cost at most while no answer of a run has told."""
 
 _ROUNDING: Final = 1e-9
 
@@ -17,9 +21,6 @@ class Price:
 
     Args:
         known: what it has cost lately; None if nobody knows.
-
-    Attributes:
-        probe: how many leads to ask with while nobody knows.
 
     Example:
         >>> price = Price(None)
@@ -31,8 +32,8 @@ class Price:
     """
 
     def __init__(self, known: float | None) -> None:
-        self.probe = 1
         self._known = known
+        self._confirmed = False
         self._cheapest: dict[tuple[str, ...], float] = {}
 
     @property
@@ -42,8 +43,26 @@ class Price:
 
     @property
     def is_known(self) -> bool:
-        """Whether an answer has told it."""
+        """Whether an answer has told it, of this run or of another one."""
         return self._known is not None
+
+    def hear(self, known: float | None) -> None:
+        """What other runs have learned, as long as this one knows nothing."""
+        self._known = known if self._known is None else self._known
+
+    def most_leads(self, left: float) -> int:
+        """How many leads may be asked for with so many credits left.
+
+        Until an answer of this run has told the price, which may have risen since it was learned, no more
+        than the credits would pay for if a lead were dear; one lead at least, or nobody would ever know.
+        """
+        leads = affordable(left, self.of_a_lead)
+        return leads if self._confirmed else min(leads, max(affordable(left, _DEAREST), 1))
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether an answer of this run has told it."""
+        return self._confirmed
 
     def learn(self, blocks: tuple[str, ...], *, found: int, used: float) -> None:
         """From an answer that mentions everybody it was asked for.
@@ -54,8 +73,8 @@ class Price:
             used: what the answer cost.
         """
         if found == 0:
-            self.probe = min(2 * self.probe, MAX_LEADS)
             return
+        self._confirmed = True
         price = used / found
         self._known = max(self._known or 0.0, price)
         self._cheapest[blocks] = min(self._cheapest.get(blocks, price), price)

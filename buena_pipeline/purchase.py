@@ -10,7 +10,7 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -27,7 +27,7 @@ from buena_pipeline.ledger import Ledger, Turn
 from buena_pipeline.plan import Batch
 from buena_pipeline.price import Price
 from buena_pipeline.result import Bill, EnrichmentProgress
-from buena_pipeline.terms import Terms, affordable
+from buena_pipeline.terms import Terms
 from buena_pipeline.wire import (
     MAX_LEADS,
     Answer,
@@ -137,11 +137,10 @@ class Buyer:
             self._break_off()
             raise self._ledger.rescue(error) from None
         except BaseException:
-            self._break_off()
             try:
-                self._ledger.write()
-            except StoreError as error:
-                raise self._ledger.rescue(error) from None
+                self._break_off()
+            finally:  # also if somebody insists on stopping: what came is paid for
+                self._ledger.write_or_keep()
             raise
         for batch in self._backlog.rest():
             self._ledger.settle(batch.people, "deferred", self.bill.stopped)
@@ -159,11 +158,22 @@ class Buyer:
             with self._ledger.turn() as turn:
                 self._open(turn, batches)
             self._turn_takes = time.monotonic() - began
-            self.bill.requests += len(turn.opened)
-            for request in turn.opened:
-                self._flights.send(request)
+            self._dispatch(turn.opened)
         self._tell(settled=self._ledger.settled > settled)
-        return bool(self._flights) or (self._backlog.returned and self.bill.stopped is None)
+        return bool(self._flights) or (bool(self._backlog) and self.bill.stopped is None)
+
+    def _dispatch(self, opened: Sequence[Request]) -> None:
+        """Sends what a turn has opened; what cannot be sent is entered as called off."""
+        unsent = deque(opened)
+        try:
+            while unsent:
+                self._flights.send(unsent[0])
+                self.bill.requests += 1
+                unsent.popleft()
+        except BaseException:
+            for request in unsent:
+                self._call_off(request)
+            raise
 
     def _ahead(self) -> int:
         """Requests entered before there is a connection for them."""
@@ -183,6 +193,8 @@ class Buyer:
     def _open(self, turn: Turn, batches: list[Batch]) -> None:
         """Opens requests for the batches, as far as limits and budgets reach; the others wait."""
         batches = turn.still_open(batches)
+        if self._terms.limited and not self._price.is_known:
+            self._price.hear(turn.price())
         slots, slot = turn.slots(len(batches))
         if slots < len(batches):
             self._wait_for(slot)
@@ -195,8 +207,6 @@ class Buyer:
                 if affordable == 0:
                     break
             turn.open(Batch(batch.blocks, batch.people[:affordable]), price=self.price)
-            if not self.knows_price and affordable < batch.people.height:
-                break
         for batch in reversed(waiting):
             self._backlog.put_back(batch)
 
@@ -209,13 +219,12 @@ class Buyer:
             spent=self.spent + self._flights.reserved + sum(request.reserved for request in turn.opened),
             today=turn.spent_today() if self._terms.daily_credits is not None else 0.0,
         )
-        leads = affordable(left, self.price)
+        if flying and not self._price.is_confirmed:
+            return 0  # what a lead costs is told by the answer to come
+        leads = self._price.most_leads(left)
         if leads == 0 and not flying:
             # what is on its way may cost less than is reserved for it
             self._halt(reason)
-        if not self.knows_price:
-            # nobody knows yet what a lead costs: ask with few before the budget is at stake
-            return 0 if flying else min(leads, self._price.probe)
         return leads
 
     def _wait_for(self, slot: datetime) -> None:
@@ -230,7 +239,7 @@ class Buyer:
 
     def _held(self) -> float:
         """Seconds until the rate limits let the next batch go; 0 if none waits for that."""
-        if self.bill.stopped is not None or not self._backlog.returned:
+        if self.bill.stopped is not None or not self._backlog:
             return 0.0
         return max((self._not_before - datetime.now(UTC)).total_seconds(), 0.0)
 
@@ -240,13 +249,17 @@ class Buyer:
         """Takes every answer that is there; after a second interrupt waits for no other."""
         for request, verdict in self._flights.landed():
             if verdict is None:
-                self._ledger.close(request, "failed", "called off before it was sent")
-                self._backlog.put_back(request.batch)
+                self._call_off(request)
             else:
                 self._take(request, verdict)
         if self._stop.gave_up:
             for request in self._flights.abandoned():
                 self._lose(request, "nobody waited for the answer after a second interrupt")
+
+    def _call_off(self, request: Request) -> None:
+        """A request that did not leave: nobody was charged, and its batch waits with the rest."""
+        self._ledger.close(request, "failed", "called off before it was sent")
+        self._backlog.put_back(request.batch)
 
     def _break_off(self) -> None:
         """The run fails: what waits stays, what is on its way is paid for, and each answer counts."""

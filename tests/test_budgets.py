@@ -42,17 +42,43 @@ def test_a_budget_is_kept_at_whatever_a_lead_costs(
         assert (later.frame["buena_status"] == "enriched").equals(planned)
 
 
-def test_probing_for_the_price_grows_while_nobody_is_found(store: EnrichmentStore) -> None:
-    """Not found costs nothing and tells nothing, so the questions double instead of staying at one lead."""
+def requested(sandbox: Sandbox) -> list[int]:
+    """How many leads each request asked for."""
+    return [entry["leads"] for entry in sandbox.request_log()]
+
+
+def test_a_budget_that_bears_dear_leads_asks_for_many_at_once(store: EnrichmentStore) -> None:
+    """Not found costs nothing and tells nothing, so as many are asked for as ten credits each would allow."""
     with (
         Sandbox(limits=None, not_found=1.0) as sandbox,
         BuenaClient(sandbox.api_key, sandbox.url, limits=None) as client,
     ):
-        report = Enricher(client, store, max_credits=500).run(addresses(200)).report
+        report = Enricher(client, store, max_credits=240).run(addresses(200)).report
         assert report.failed == 200
-        sizes = [entry["leads"] for entry in sandbox.request_log()]
-        assert sizes[:5] == [1, 2, 4, 8, 16]
-        assert len(sizes) <= 10
+        assert requested(sandbox)[:3] == [24, 24, 2]  # a batch of 50 in three
+
+
+def test_a_budget_is_kept_when_the_first_people_are_not_found(store: EnrichmentStore) -> None:
+    """Nobody is found for long, and then a lead turns out to cost five credits."""
+    nobody = dict.fromkeys(addresses(63)["email"])
+    with (
+        Sandbox(limits=None, not_found=0.0, credits_per_lead=5, people=nobody) as sandbox,
+        BuenaClient(sandbox.api_key, sandbox.url, limits=None) as client,
+    ):
+        Enricher(client, store, max_credits=100).run(addresses(400))
+        assert sandbox.credits_used == 100
+
+
+def test_a_budget_is_kept_when_the_price_has_risen(tmp_path: Path, store: EnrichmentStore) -> None:
+    """The ledger says one credit a lead; it costs five by now, as the first answer tells."""
+    for price, since in ((1, 0), (5, 1000)):
+        with (
+            Sandbox(limits=None, not_found=0.0, credits_per_lead=price) as sandbox,
+            BuenaClient(sandbox.api_key, sandbox.url, limits=None) as client,
+        ):
+            Enricher(client, store, max_credits=100).run(addresses(150, since=since))
+            assert sandbox.credits_used == 100
+    assert requested(sandbox)[0] == 10
 
 
 def test_the_budget_of_a_day_is_for_all_runs_of_the_store(tmp_path: Path) -> None:

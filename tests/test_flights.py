@@ -40,18 +40,38 @@ def vendor() -> Vendor:
 
 
 @pytest.fixture
-def flying(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flights]:
+def client(vendor: Vendor) -> Iterator[BuenaClient]:
+    """A client with one connection to that vendor."""
+    transport = httpx.MockTransport(vendor.handle)
+    with BuenaClient("key", "http://vendor.example", transport, concurrency=1) as ready:
+        yield ready
+        vendor.may_answer.release(4)
+
+
+@pytest.fixture
+def flying(client: BuenaClient, monkeypatch: pytest.MonkeyPatch) -> Flights:
     """Four requests over one connection, which take their answers together within half a minute."""
     monkeypatch.setattr(flights, "_GROUP", 30.0)
-    transport = httpx.MockTransport(vendor.handle)
-    with BuenaClient("key", "http://vendor.example", transport, concurrency=1) as client:
-        on_their_way = Flights(client, Stop(), lease=timedelta(hours=1))
-        for number in range(4):
-            lead = pl.DataFrame([{"person_id": "p", "email": f"p{number}@acme.example"}], schema=PEOPLE)
-            row = {"happened_at": datetime.now(UTC), "credits_reserved": 1.0}
-            on_their_way.send(Request(Batch(("company",), lead), row))
-        yield on_their_way
-        vendor.may_answer.release(4)
+    on_their_way = Flights(client, Stop(), lease=timedelta(hours=1))
+    for number in range(4):
+        lead = pl.DataFrame([{"person_id": "p", "email": f"p{number}@acme.example"}], schema=PEOPLE)
+        row = {"happened_at": datetime.now(UTC), "credits_reserved": 1.0}
+        on_their_way.send(Request(Batch(("company",), lead), row))
+    return on_their_way
+
+
+def test_requests_of_a_client_that_is_closed_land_without_a_verdict(
+    flying: Flights, vendor: Vendor, client: BuenaClient
+) -> None:
+    """Nobody waits for them for ever."""
+    vendor.may_answer.release()
+    client.close()
+    landed = []
+    while flying:
+        flying.wait(lambda: 0.0)
+        landed += [verdict for _, verdict in flying.landed()]
+    assert len(landed) == 4
+    assert None in landed
 
 
 @pytest.mark.parametrize(("spare", "landed"), [(0, 3), (1, 2), (2, 1), (3, 1)])

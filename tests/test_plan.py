@@ -39,7 +39,7 @@ def resolved(**facts: object) -> pl.DataFrame:
 def decision(wanted: tuple[str, ...], **facts: object) -> tuple[str, tuple[str, ...], bool, str | None]:
     """The decision on one person, with the blocks to buy by name."""
     row = decide(
-        resolved(**facts), wanted=wanted, now=NOW, max_age=90 * DAY, retry_failed_after=30 * DAY
+        resolved(**facts), wanted=wanted, began=NOW, now=NOW, max_age=90 * DAY, retry_failed_after=30 * DAY
     ).row(0, named=True)
     blocks = tuple(block for bit, block in enumerate(BLOCKS) if row["blocks"] >> bit & 1)
     return row["decision"], blocks, row["stale"], row["error"]
@@ -91,6 +91,7 @@ def test_whom_a_request_of_unknown_outcome_asked_for_is_not_bought_again_silentl
     insisting = decide(
         resolved(**pending),
         wanted=("company",),
+        began=NOW,
         now=NOW,
         max_age=None,
         retry_failed_after=None,
@@ -116,7 +117,7 @@ def test_a_block_that_failed_for_a_known_person_does_not_hide_the_others() -> No
 def test_no_age_limit_serves_anything_and_remembers_for_ever() -> None:
     """None stands for any age."""
     ancient = resolved(found_at=NOW - 9999 * DAY, company_at=NOW - 9999 * DAY)
-    row = decide(ancient, wanted=("company",), now=NOW, max_age=None, retry_failed_after=None)
+    row = decide(ancient, wanted=("company",), began=NOW, now=NOW, max_age=None, retry_failed_after=None)
     assert row["decision"].item() == "cached"
 
 

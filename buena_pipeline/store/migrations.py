@@ -19,6 +19,10 @@ SCHEMA_VERSION: Final = 2
 """The schema this release writes; an older file is migrated, a newer one refused."""
 
 
+FILE_ID: Final = "file_id"
+"""The row of ``meta`` that tells a file from what it was before it was written anew."""
+
+
 def schema_version(connection: duckdb.DuckDBPyConnection) -> int | None:
     """The file's schema version; None for a database that is not ours."""
     try:
@@ -63,4 +67,6 @@ def apply_migrations(connection: duckdb.DuckDBPyConnection, *, since: int) -> No
         if version > since:
             connection.execute(script.read_text(encoding="utf-8"))
             connection.execute("insert into meta values ('schema_version', ?)", [str(version)])
+    if since == 0:
+        connection.execute("insert into meta values (?, uuid()::varchar)", [FILE_ID])
     connection.execute(statement("views.sql"))

@@ -11,6 +11,7 @@ import duckdb
 
 from buena_pipeline.errors import StoreError
 from buena_pipeline.store.database import Database
+from buena_pipeline.store.migrations import FILE_ID
 
 
 def rewrite(database: Database, connection: duckdb.DuckDBPyConnection, sources: Mapping[str, str]) -> None:
@@ -58,9 +59,12 @@ def _copy_tables(
             f"is in them: {', '.join(others)}. Move them to another file, drop them here, then try again.",
             path=str(database.path),
         )
+    # a new file has rows in meta: all but its id come from the old one
+    connection.execute("delete from draft.main.meta where name <> ?", [FILE_ID])
     for table in ours:
-        connection.execute(f"delete from draft.main.{table}")  # noqa: S608 - a new file has rows in meta
-        connection.execute(f"insert into draft.main.{table} by name from {sources.get(table, table)}")
+        source = sources.get(table, table)
+        where = f"where name <> '{FILE_ID}'" if table == "meta" else ""
+        connection.execute(f"insert into draft.main.{table} by name from {source} {where}")
 
 
 def _copy_views(connection: duckdb.DuckDBPyConnection) -> None:

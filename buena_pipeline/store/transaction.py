@@ -70,7 +70,7 @@ class Transaction:
         self._mark_the_living()
         self._connection.register("incoming", keys.with_row_index("position").to_arrow())
         self._connection.execute(statement("lookup.sql"))
-        if self._numbers("select count(*) from suppression") > (0,):
+        if self._only_row("select count(*) from suppression") > (0,):
             self._connection.execute(statement("suppressed.sql"))
         own_id = self._connection.sql(
             """
@@ -82,20 +82,22 @@ class Transaction:
         known = self._connection.sql("select * replace (person_id::varchar as person_id) from known").pl()
         return own_id.cast(OWN_ID), known.select(KNOWN.names()).cast(KNOWN)
 
-    def marks(self, run_id: str) -> tuple[int, ...]:
-        """Numbers that change when anybody but this run enters something that bears on whom to buy."""
-        return self._numbers(
+    def marks(self, run_id: str) -> tuple[object, ...]:
+        """Marks that change when anybody but this run changes something that bears on whom to buy."""
+        return self._only_row(
             """
             select (select count(*) from request where run_id <> ?),
                    (select count(*) from identity where request_id is null),
-                   (select count(*) from suppression)
+                   (select (count(*), bit_xor(hash(hash))) from suppression),
+                   (select any_value(value) from meta where name = 'file_id')
             """,
             [run_id],
         )
 
-    def knows_run(self, run_id: str) -> bool:
-        """Whether a run has entered that it started."""
-        return self._numbers("select count(*) from run where run_id = ?", [run_id]) > (0,)
+    def file_id(self) -> str | None:
+        """Another one whenever the file was made or written anew; None in a file of an older release."""
+        file_id: str | None = self._only_row("select any_value(value) from meta where name = 'file_id'")[0]
+        return file_id
 
     def blocked_until(self, account: str, *, now: datetime) -> datetime | None:
         """What a 429 to an account has asked for, if that is still to come."""
@@ -120,13 +122,13 @@ class Transaction:
 
     def price(self) -> float | None:
         """Credits a lead has cost lately; None if nothing was bought yet."""
-        price: float | None = self._numbers(statement("price.sql"))[0]
+        price: float | None = self._only_row(statement("price.sql"))[0]
         return price
 
     def spent_today(self, *, now: datetime) -> float:
         """Credits used on this day (UTC) by all runs, with those that what is under way or lost may cost."""
         midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        return float(self._numbers(statement("spent.sql"), {"since": midnight})[0])
+        return float(self._only_row(statement("spent.sql"), {"since": midnight})[0])
 
     def requests(self) -> pl.DataFrame:
         """One row per request as it stands now, as ``reconcile`` takes them."""
@@ -160,7 +162,7 @@ class Transaction:
         if not self._keys:
             return
         self._connection.register("written", pl.concat(self._keys).unique().to_arrow())
-        if self._numbers(statement("count_shared_keys.sql")) == (0,):
+        if self._only_row(statement("count_shared_keys.sql")) == (0,):
             return  # as in most turns; then who shares them need not be told
         self._connection.execute(statement("shared_keys.sql"))
         shared = self._connection.sql("select * replace (person_id::varchar as person_id) from shared").pl()
@@ -172,7 +174,7 @@ class Transaction:
         """Gives up on requests whose run is gone, and settles what the credits left tell."""
         self._mark_the_living()
         self._connection.execute(statement("abandoned.sql"))
-        if self._numbers("select count(*) from newest_request where state = 'unknown'") == (0,):
+        if self._only_row("select count(*) from newest_request where state = 'unknown'") == (0,):
             return
         self._connection.register("settled", reconcile(self.requests(), now=now).to_arrow())
         self._connection.execute(statement("settle.sql"))
@@ -188,8 +190,8 @@ class Transaction:
         living = pl.DataFrame({"run_id": self._alive(runs["run_id"])}, schema={"run_id": pl.String})
         self._connection.register("living", living.to_arrow())
 
-    def _numbers(self, query: str, values: Any = None) -> tuple[Any, ...]:
-        """The only row of a query for numbers."""
+    def _only_row(self, query: str, values: Any = None) -> tuple[Any, ...]:
+        """The only row of a query for anything but moments."""
         (row,) = self._connection.execute(query, values).fetchall()
         return row
 

@@ -34,7 +34,8 @@ select
     any_value(lease_until)                                                   as lease_until,
     arg_max(state, place)                                                    as state,
     any_value(blocks)                                                        as blocks,
-    any_value(people)                                                        as people,
+    -- somebody may be erased while the request is on its way, and come back with its answer
+    arg_max(people, place)                                                   as people,
     any_value(credits_reserved)                                              as credits_reserved,
     arg_max(credits_used, place)                                             as credits_used,
     arg_max(credits_remaining, place)                                        as credits_remaining,

@@ -1,13 +1,8 @@
 -- Every answered person was asked for in that request, for the blocks the answer counts for.
 --
 -- An answer on the wrong person is served to the wrong rows; look at the raw bodies of these requests.
-with asked as (
-    select request_id, any_value(people) as people, any_value(blocks) as blocks
-    from request
-    group by request_id
-)
 select answer.person_id, request_id
-from answer join asked using (request_id)
+from answer join newest_request using (request_id)
 where not coalesce(
     list_contains(people, answer.person_id)
     and list_contains(blocks, 'personal') = has_personal
