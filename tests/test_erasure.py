@@ -255,8 +255,11 @@ def test_everybody_else_is_still_there(full: EnrichmentStore) -> None:
     assert full.forget(ADDRESS) == 1
     after = contents(full)
     erased = pl.col("person_id").cast(pl.String).is_in([BY_MAIL, BY_PROFILE])
-    for table in ("meta", "run", "suppression"):
+    for table in ("run", "suppression"):
         assert_frame_equal(after[table], before[table])
+    is_id = pl.col("name") == "file_id"
+    assert_frame_equal(after["meta"].filter(~is_id), before["meta"].filter(~is_id))
+    assert after["meta"].filter(is_id)["value"].item() != before["meta"].filter(is_id)["value"].item()
     for table in ("answer", "identity"):
         assert_frame_equal(after[table], before[table].filter(~erased))
     assert before["link"].height > 0

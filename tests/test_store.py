@@ -610,28 +610,29 @@ def test_a_connection_of_ones_own_to_the_same_file_is_explained(store: Enrichmen
 # --- disks that are full, folders that are odd -----------------------------------------------------------
 
 
-def many_keys(count: int) -> pl.DataFrame:
-    """Keys enough to fill a log."""
-    return pl.DataFrame(
-        {"person_id": [str(uuid.uuid4()) for _ in range(count)], "kind": "email", "value": "x"}
-    )
+def learn_keys(store: EnrichmentStore, count: int) -> None:
+    """Keys of somebody who is known, enough to fill a log."""
+    if not store.stats().people:
+        bought(store, "jane")
+    keys = {"person_id": person("jane"), "kind": "email", "value": [str(uuid.uuid4()) for _ in range(count)]}
+    store.learn(pl.DataFrame(keys), now=START)
 
 
 def test_a_commit_that_does_not_fit_is_a_clear_error_and_leaves_the_store_as_it_was(
     store: EnrichmentStore,
 ) -> None:
     """Nothing of it is written; with room again, all of it is."""
-    store.learn(many_keys(3), now=START)
+    learn_keys(store, 3)
     with file_limit(40_000), pytest.raises(StoreError, match=r"did not take.*make room"):
-        store.learn(many_keys(20_000), now=START)
+        learn_keys(store, 20_000)
     assert store.sql("select count(*) from identity").item() == 3
-    store.learn(many_keys(20_000), now=START)
+    learn_keys(store, 20_000)
     assert store.sql("select count(*) from identity").item() == 20_003
 
 
 def test_a_checkpoint_that_does_not_fit_loses_nothing(store: EnrichmentStore) -> None:
     """The log is as good as the file."""
-    store.learn(many_keys(20_000), now=START)
+    learn_keys(store, 20_000)
     with file_limit(40_000), pytest.raises(StoreError, match="make room"):
         store.checkpoint()
     assert store.sql("select count(*) from identity").item() == 20_000
@@ -644,7 +645,7 @@ def test_an_erasure_on_a_full_disk_is_no_damage_and_changes_nothing(
     erase: str, store: EnrichmentStore
 ) -> None:
     """The log has to go into the file first: if that does not fit, nobody is told to restore a backup."""
-    store.learn(many_keys(20_000), now=START)
+    learn_keys(store, 20_000)
     with file_limit(40_000), pytest.raises(StoreError, match=r"the disk is full.*make room") as caught:
         store.forget("jane@acme.example") if erase == "forget" else store.retention(timedelta(0))
     assert type(caught.value) is StoreError
