@@ -22,7 +22,7 @@ from buena_pipeline.frames import enrich_frame, plan_frame
 from buena_pipeline.result import EnrichmentPlan, EnrichmentProgress, EnrichmentReport, EnrichmentResult
 from buena_pipeline.score import score_frame
 from buena_pipeline.scoring_model import ScoringModel
-from buena_pipeline.settings import EnrichmentOptions
+from buena_pipeline.settings import EnrichmentOptions, RateLimits
 from buena_pipeline.store import EnrichmentStore
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ __all__ = [
     "EnrichmentReport",
     "EnrichmentResult",
     "EnrichmentStore",
+    "RateLimits",
     "Sandbox",
     "ScoringModel",
     "enrich_frame",

@@ -91,7 +91,7 @@ TIMESTAMP: Final = pl.Datetime("us", "UTC")
 
 REQUEST_STATES: Final = ("in flight", "answered", "refused", "failed", "unknown", "charged", "not charged")
 """The life of a request: written before it is sent, then closed by one of the others. The last two settle an
-unknown outcome by the credits that are left; the newest state counts."""
+unknown outcome by the credits that are left; an answer that comes after all counts more."""
 
 RUN_ROWS: Final = pl.Schema(
     {

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
 from buena_pipeline.errors import InputError
 from buena_pipeline.schema import LEAD_FIELDS
+
+HALF_A_CHARACTER: Final = (
+    "holds half a character (a lone surrogate), as text does that was decoded wrongly: read it anew as UTF-8."
+)
+"""The end of a sentence about a text that cannot be kept."""
 
 
 def as_frame(table: Any) -> pl.DataFrame:
@@ -41,6 +46,8 @@ def as_frame(table: Any) -> pl.DataFrame:
         )
     try:
         frame = pl.DataFrame(table)
+    except UnicodeEncodeError:
+        raise InputError(f"A text of the {type(table).__name__} {HALF_A_CHARACTER}") from None
     except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
         what = type(table).__name__
         raise InputError(
@@ -58,13 +65,31 @@ def as_lead_table(lead: Mapping[str, str | None]) -> pl.DataFrame:
         lead: any of the fields in ``schema.LEAD_FIELDS``.
 
     Raises:
-        InputError: if a field has another name.
+        InputError: if it is no mapping, a field has another name, or a value is no text.
 
     Example:
         >>> as_lead_table({"email": "jane@acme.example"}).row(0)
         ('jane@acme.example', None, None, None, None)
     """
-    if unknown := sorted(set(lead) - set(LEAD_FIELDS)):
-        raise InputError(f"A lead has the fields {', '.join(LEAD_FIELDS)}; not {', '.join(unknown)}.")
+    given: object = lead
+    if not isinstance(given, Mapping):
+        raise InputError(
+            f"A lead is a mapping with any of the fields {', '.join(LEAD_FIELDS)}, "
+            f'such as {{"email": "jane@acme.example"}}; not {type(given).__name__}.'
+        )
+    if unknown := sorted(str(name) for name in given if name not in LEAD_FIELDS):
+        raise InputError(
+            f"A lead has the fields {', '.join(LEAD_FIELDS)}; not {printable(', '.join(unknown))}."
+        )
+    for name, value in given.items():
+        if not isinstance(value, str | None):
+            raise InputError(f"The {name} of a lead is text or None, not {type(value).__name__}.")
+        if value is not None and printable(value) != value:
+            raise InputError(f"The {name} of the lead {HALF_A_CHARACTER}")
     values = {name: [lead.get(name)] for name in LEAD_FIELDS}
-    return pl.DataFrame(values, schema=dict.fromkeys(LEAD_FIELDS, pl.String), strict=False)
+    return pl.DataFrame(values, schema=dict.fromkeys(LEAD_FIELDS, pl.String))
+
+
+def printable(text: str) -> str:
+    """The text with a question mark for each lone surrogate, which no file, table or terminal takes."""
+    return text.encode("utf-8", "replace").decode("utf-8")

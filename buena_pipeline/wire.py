@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
@@ -20,8 +20,15 @@ from buena_pipeline.lenient_json import as_number, as_object, as_text, decode, e
 from buena_pipeline.pace import Quota
 from buena_pipeline.settings import EnrichmentOptions
 
-_LONGEST_WAIT: Final = 366 * 86_400.0
-"""Seconds; whoever tells a longer wait tells nothing, and no calendar holds it."""
+_LONGEST_WAIT: Final = timedelta(days=1)
+"""The vendor's longest window. What is told beyond it is a mistake, which would shut an account out for that
+long, with no way back; asking again after a day costs one refused request."""
+
+_OUR_TIMES: Final = timedelta(days=366)
+"""A moment further from now than this tells nothing; a file or a calendar may not even hold it."""
+
+_MILLISECONDS: Final = 1e11
+"""No Unix time in seconds is as big before the year 5138; in milliseconds every one since 1973 is."""
 
 MAX_LEADS: Final = 50
 """Leads the vendor takes in one request."""
@@ -103,7 +110,10 @@ class OutOfCredits:
 
 @dataclass(frozen=True, slots=True)
 class RateLimited:
-    """429: wait so many seconds (None: not told), and expect no success before ``resets_at``."""
+    """429: wait so many seconds (None: not told), and expect no success before ``resets_at``.
+
+    Neither is more than a day ahead, whatever was told.
+    """
 
     wait: float | None
     resets_at: datetime | None = None
@@ -248,7 +258,7 @@ def read_quota(headers: Mapping[str, str], *, now: datetime) -> Quota | None:
         12.0
     """
     limit, remaining = (as_number(headers.get(f"x-ratelimit-{name}")) for name in ("limit", "remaining"))
-    resets_at = _moment(headers.get("x-ratelimit-reset"))
+    resets_at = _moment(headers.get("x-ratelimit-reset"), now)
     if limit is None or remaining is None or resets_at is None:
         return None
     window = headers.get("x-ratelimit-window", "").strip().lower()
@@ -315,35 +325,45 @@ def _read_rate_limit(
 ) -> RateLimited:
     header = headers.get("retry-after")
     told = [
-        _http_date(header),
-        _moment(as_object(error.get("rateLimitInfo")).get("reset")),
-        _moment(details.get("resetTime")),
-        _moment(headers.get("x-ratelimit-reset")),
+        _http_date(header, now),
+        _moment(as_object(error.get("rateLimitInfo")).get("reset"), now),
+        _moment(details.get("resetTime"), now),
+        _moment(headers.get("x-ratelimit-reset"), now),
     ]
-    moments = [moment for moment in told if moment is not None and moment > now]
+    moments = [min(moment, now + _LONGEST_WAIT) for moment in told if moment is not None and moment > now]
     waits = [
         *(as_number(given) for given in (error.get("retryAfter"), header)),
         *((moment - now).total_seconds() for moment in moments),
     ]
-    wait = next((min(max(seconds, 0.0), _LONGEST_WAIT) for seconds in waits if seconds is not None), None)
+    most = _LONGEST_WAIT.total_seconds()
+    wait = next((min(max(seconds, 0.0), most) for seconds in waits if seconds is not None), None)
     return RateLimited(wait, max(moments, default=None), read_quota(headers, now=now))
 
 
-def _http_date(value: str | None) -> datetime | None:
+def _http_date(value: str | None, now: datetime) -> datetime | None:
     try:
-        moment = parsedate_to_datetime(value or "")
+        return _of_our_times(parsedate_to_datetime(value or ""), now)
     except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _moment(value: Any) -> datetime | None:
-    """A point in time, as a Unix time or as ISO 8601 text."""
+def _moment(value: Any, now: datetime) -> datetime | None:
+    """A point in time, as a Unix time in seconds or milliseconds, or as ISO 8601 text."""
     number = as_number(value)
     try:
         if number is not None:
-            return datetime.fromtimestamp(number, UTC)
-        moment = datetime.fromisoformat(value)
+            seconds = number / 1_000 if abs(number) >= _MILLISECONDS else number
+            return _of_our_times(datetime.fromtimestamp(seconds, UTC), now)
+        return _of_our_times(datetime.fromisoformat(value), now)
     except (TypeError, ValueError, OverflowError, OSError):
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _of_our_times(moment: datetime, now: datetime) -> datetime | None:
+    """The moment in UTC, which is what it is without a time zone; None if nobody can mean it.
+
+    Raises:
+        OverflowError, ValueError: if no calendar holds it in UTC.
+    """
+    in_utc = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return in_utc if abs(in_utc - now) <= _OUR_TIMES else None

@@ -13,12 +13,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
+import polars as pl
 import pytest
 
+from buena_pipeline import Enricher, EnrichmentStore
 from buena_pipeline.client import BuenaClient, Health
 from buena_pipeline.errors import AuthenticationError, SettingsError, UnreachableError, VendorError
 from buena_pipeline.sandbox import Fault, RateLimits, Sandbox
@@ -505,6 +508,28 @@ def test_every_way_to_tell_a_wait(tell: str, client: BuenaClient, sandbox: Sandb
     assert 85 < verdict.wait < 92
     assert (verdict.resets_at is not None) == (tell in {"date", "reset", "reset_time"})
     assert sandbox.requests == before + 1
+
+
+@pytest.mark.parametrize("reset", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00"])
+def test_a_reset_that_no_calendar_holds_stops_no_run(reset: str, store: EnrichmentStore) -> None:
+    """Neither the one that hears of it nor the next one, which reads what the store remembers."""
+    told = {"limit": "60", "remaining": "59", "reset": reset, "window": "minute"}
+    headers = {f"X-RateLimit-{name}": value for name, value in told.items()}
+    with vendor(lambda _: Reply(headers=headers)) as server, BuenaClient(KEY, server.url) as client:
+        for name in ("jane", "omar"):
+            Enricher(client, store).run(pl.DataFrame({"email": [f"{name}@acme.example"]}))
+        assert len(server.sent) == 2
+
+
+def test_a_year_of_waiting_is_a_day(store: EnrichmentStore) -> None:
+    """Else one bad header would shut the account out for a year, in every run of the store."""
+    answer = Reply(429, b"{}", {"retry-after": "31536000"})
+    with vendor(lambda _: answer) as server, BuenaClient(KEY, server.url) as client:
+        report = Enricher(client, store, max_wait=0).run(pl.DataFrame({"email": [JANE["email"]]})).report
+    assert report.deferred == 1
+    assert report.resume_at is not None
+    wait = report.resume_at - datetime.now(UTC)
+    assert timedelta(hours=23) < wait <= timedelta(days=1)
 
 
 def test_a_wait_that_is_not_told(client: BuenaClient, sandbox: Sandbox) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import httpx
@@ -641,6 +642,43 @@ def test_one_lead_is_looked_up_and_enriched(everybody: Sandbox, store: Enrichmen
     assert (known["status"], known["first_name"]) == ("cached", "Jane")
     with pytest.raises(InputError, match="not phone"):
         enricher.lookup({"phone": "1"})
+
+
+@pytest.mark.parametrize(
+    ("lead", "said"),
+    [
+        ({"email": "\ud800secret@acme.example"}, "The email of the lead holds half a character"),
+        ({"email": "jane@acme.example", "company": "secret\udfff"}, "The company of the lead holds half"),
+        ({"email": 4711}, "The email of a lead is text or None, not int"),
+        ({"last_name": b"secret"}, "The last_name of a lead is text or None, not bytes"),
+        ({"company": float("nan")}, "The company of a lead is text or None, not float"),
+        ({"email": ["secret@acme.example"]}, "The email of a lead is text or None, not list"),
+        (None, "A lead is a mapping .* not NoneType"),
+        (["email"], "A lead is a mapping .* not list"),
+        ("secret@acme.example", "A lead is a mapping .* not str"),
+        (4711, "A lead is a mapping .* not int"),
+        (pl.DataFrame({"email": ["secret@acme.example"]}), "A lead is a mapping .* not DataFrame"),
+        ({1: "secret"}, "A lead has the fields .* not 1"),
+        ({"\ud800": "secret"}, r"A lead has the fields .* not \?"),
+    ],
+)
+def test_what_is_no_lead_is_refused(store: EnrichmentStore, lead: Any, said: str) -> None:
+    """With the name of the field and without its value, before anything is read or sent."""
+    enricher = Enricher(store=store)
+    for method in (enricher.lookup, enricher.enrich_one):
+        with pytest.raises(InputError, match=said) as refused:
+            method(lead)
+        assert "secret" not in str(refused.value)
+        assert "4711" not in str(refused.value)
+        assert str(refused.value).encode()
+    assert not store.path.exists()
+
+
+def test_a_table_with_text_that_cannot_be_kept_is_refused(store: EnrichmentStore) -> None:
+    """Half a character in a pandas column, as a wrong decoding leaves it."""
+    table = pd.DataFrame({"email": pd.Series(["jane@acme.example", "\ud800@acme.example"], dtype=object)})
+    with pytest.raises(InputError, match="A text of the DataFrame holds half a character"):
+        Enricher(store=store).plan(table)
 
 
 def test_progress_tells_how_far_it_is(everybody: Sandbox, store: EnrichmentStore) -> None:

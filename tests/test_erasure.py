@@ -358,6 +358,9 @@ def test_a_table_forgets_many_at_once(full: EnrichmentStore) -> None:
 @pytest.mark.parametrize(
     "who",
     ["jane", "", ["omar@acme.example", "jane"], {"first_name": "Jane"}, {}, 7, None,
+     "\ud800jane@acme.example", ["omar@acme.example", "jane\ud800"], {"email": "jane\udfff@acme.example"},
+     {"email": 7}, {"email": b"jane"}, b"jane", b"", bytearray(), [b"jane"], ["omar@acme.example", None],
+     {"omar@acme.example"},
      pl.DataFrame({"email": ["omar@acme.example", "n/a"]}), pl.DataFrame({"email": [None]})],
 )  # fmt: skip
 def test_what_identifies_nobody_is_refused_as_a_whole(full: EnrichmentStore, who: Any) -> None:
@@ -366,8 +369,15 @@ def test_what_identifies_nobody_is_refused_as_a_whole(full: EnrichmentStore, who
         with pytest.raises(InputError) as refused:
             method(who)
         assert "jane" not in str(refused.value).lower()
+        assert str(refused.value).encode()
     assert full.stats().people == 3
     assert full.suppressed() == 0
+
+
+def test_text_that_cannot_be_kept_is_found_by_its_place(store: EnrichmentStore) -> None:
+    """In a list that somebody read from a file in the wrong encoding."""
+    with pytest.raises(InputError, match=r"^Text 2 of 3 holds half a character .* Nothing was changed\.$"):
+        store.suppress(["omar@acme.example", "\ud800@acme.example", "jane@acme.example"])
 
 
 def test_a_table_without_a_column_that_identifies_is_refused(full: EnrichmentStore) -> None:

@@ -163,6 +163,13 @@ DAMAGE = {
         "update run set summary = json_merge_patch(summary, '{\"credits_used\": 1e9}')",
         "delete from request",
     ],
+    "requests_count_once": [
+        "create or replace view credits_by_day as select 2 * credits_used as credits_used from request",
+        """
+        create or replace view newest_request as
+        select * replace (credits_used + 1 as credits_used) from request
+        """,
+    ],
     "requests_belong_to_runs": [
         "delete from run where state = 'started'",
         "update request set run_id = null",
@@ -233,6 +240,32 @@ def test_an_unknown_request_may_be_settled_and_even_answered_later(filled: Enric
             "insert into request (request_id, run_id, state, happened_at, people) values " + ", ".join(lines),
         )
     assert failed(filled) == {}
+
+
+@pytest.mark.parametrize(
+    "jump",
+    [
+        "state <> 'in flight'",
+        "state = 'in flight'",
+        "state = 'unknown'",
+        "state not in ('unknown', 'in flight')",
+        "true",
+    ],
+)
+@pytest.mark.parametrize("days", [-3, 3])
+def test_a_clock_that_jumped_is_no_damage(filled: EnrichmentStore, jump: str, days: int) -> None:
+    """Between any two changes of a request, or between the end of a run and all of them."""
+    states = ("in flight", "unknown", "charged", "answered")
+    lines = [
+        f"('{uuid.UUID(int=1)}'::uuid, (select any_value(run_id) from run), '{state}', now(), now(), [],"
+        f" {'0' if state in ('charged', 'answered') else 'null'})"
+        for state in states
+    ]
+    columns = "request_id, run_id, state, happened_at, lease_until, people, credits_used"
+    change(filled, f"insert into request ({columns}) values {', '.join(lines)}")
+    change(filled, f"update request set happened_at = happened_at + interval ({days}) day where {jump}")
+    assert failed(filled) == {}
+    assert filled.ledger().filter(request_id=str(uuid.UUID(int=1)))["state"].to_list() == ["answered"]
 
 
 def test_the_forgotten_leave_a_clean_store(filled: EnrichmentStore) -> None:

@@ -9,9 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from buena_pipeline import BuenaClient, Enricher, EnrichmentProgress, EnrichmentStore, Sandbox
-from buena_pipeline.sandbox import Fault, RateLimits
-from buena_pipeline.settings import RateLimits as Limits
+from buena_pipeline import BuenaClient, Enricher, EnrichmentProgress, EnrichmentStore, RateLimits, Sandbox
+from buena_pipeline.sandbox import Fault
 
 
 def addresses(count: int) -> pl.DataFrame:
@@ -21,7 +20,7 @@ def addresses(count: int) -> pl.DataFrame:
 
 def test_processes_that_share_a_store_share_its_limits(tmp_path: Path) -> None:
     """What one sends the other counts; beyond the limit nothing is sent; the report says when to go on."""
-    limits = Limits(minute=None, hour=3, day=None)
+    limits = RateLimits(minute=None, hour=3, day=None)
     reports = []
     with Sandbox(limits=None) as sandbox:
         for _ in range(2):
@@ -39,7 +38,7 @@ def test_processes_that_share_a_store_share_its_limits(tmp_path: Path) -> None:
 
 def test_another_account_has_limits_of_its_own(tmp_path: Path) -> None:
     """Another key on the same store is not held back."""
-    limits = Limits(minute=None, hour=2, day=None)
+    limits = RateLimits(minute=None, hour=2, day=None)
     with Sandbox(limits=None) as one, Sandbox(limits=None, seed=1) as other:
         for sandbox in (one, other):
             with BuenaClient(sandbox.api_key, sandbox.url, limits=limits) as client:

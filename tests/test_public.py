@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import buena_pipeline
-from buena_pipeline import errors
+from buena_pipeline import errors, sandbox
 from buena_pipeline.cli.exits import EXIT_CODES
 
 ROOT = Path(__file__).parent.parent
@@ -71,13 +71,44 @@ def test_the_code_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
     names: dict[str, object] = {}
     blocks = python_blocks("README.md")
     assert len(blocks) == 2
-    with buena_pipeline.Sandbox() as sandbox:
-        monkeypatch.setenv("BUENA_API_KEY", sandbox.api_key)
-        monkeypatch.setenv("BUENA_BASE_URL", sandbox.url)
+    with buena_pipeline.Sandbox() as vendor:
+        monkeypatch.setenv("BUENA_API_KEY", vendor.api_key)
+        monkeypatch.setenv("BUENA_BASE_URL", vendor.url)
         for block in blocks:
             exec(compile(block, "README.md", "exec"), names)
-        assert sandbox.requests > 0
+        assert vendor.requests > 0
     assert names["scored"]["buena_score"].max() > 0
+
+
+def test_what_the_readme_calls_can_be_imported() -> None:
+    """Every class that stands in a sentence or a table of it with its arguments, from the package itself."""
+    page = re.sub(r"```.*?```", "", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    called = {
+        name for code in re.findall(r"`([^`]+)`", page) for name in re.findall(r"\b([A-Z]\w+)[(.]", code)
+    }
+    assert called >= {"BuenaClient", "EnrichmentOptions", "EnrichmentStore", "RateLimits", "ScoringModel"}
+    assert called <= set(buena_pipeline.__all__)
+
+
+def test_the_warning_of_the_readme_can_be_filtered() -> None:
+    """It is where the page says."""
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    (name,) = re.findall(r"`buena_pipeline\.store\.(\w+Warning)`", page)
+    assert issubclass(getattr(buena_pipeline.store, name), UserWarning)
+
+
+def test_client_and_sandbox_take_the_same_limits() -> None:
+    """One class for what a key may do, whoever keeps it to that."""
+    limits = buena_pipeline.RateLimits(minute=1)
+    assert type(limits) is sandbox.RateLimits
+    with (
+        buena_pipeline.Sandbox(limits=limits, now=lambda: 0.0) as vendor,
+        buena_pipeline.BuenaClient(vendor.api_key, vendor.url, limits=limits) as client,
+    ):
+        assert client.limits == limits
+        for _ in range(2):
+            client.enrich([{"email": "jane@acme.example"}], buena_pipeline.EnrichmentOptions(), max_wait=0)
+        assert [entry["status"] for entry in vendor.request_log()] == [200, 429]
 
 
 def test_the_queries_of_the_readme_run(tmp_path: Path) -> None:

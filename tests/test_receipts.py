@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
 
@@ -120,6 +121,80 @@ def test_of_two_states_at_one_moment_the_later_in_life_counts(store: EnrichmentS
     written(store, ("answered", 5, {"credits_used": 1.0}), ("in flight", 5, {}))
     written(store, ("charged", 6, {"credits_used": 1.0}), ("unknown", 6, {}))
     assert store.ledger()["state"].to_list() == ["answered", "charged"]
+
+
+LATE = (
+    ("in flight", 0, {}),
+    ("unknown", 60, {"reason": "the answer did not come within its lease"}),
+    ("charged", 61, {"credits_used": 20.0, "reason": "the balance fell"}),
+    ("answered", 62, {"credits_used": 19.0, "credits_remaining": 900.0}),
+)
+"""An answer for which nobody waited any more: the laptop was asleep, and the lease was over."""
+
+
+def sums(store: EnrichmentStore) -> set[float]:
+    """The credits used, as each place tells them that sums up."""
+    return {
+        store.stats().credits_used,
+        store.ledger()["credits_used"].sum(),
+        store.sql("select sum(credits_used) from credits_by_day").item(),
+    }
+
+
+def test_a_request_that_was_settled_and_answered_after_all_counts_once(store: EnrichmentStore) -> None:
+    """By what the vendor said, in every sum, on one day, and the store's check agrees."""
+    answered(store, 0, 10, 990)
+    written(store, *LATE)
+    assert sums(store) == {29.0}
+    assert store.sql("select * exclude (credits_remaining) from credits_by_day").rows() == [
+        (START.date(), 2, 0, 20, 29.0)
+    ]
+    assert store.check().filter(~pl.col("ok"))["check"].to_list() == ["requests_belong_to_runs"]
+
+
+def test_a_request_counts_on_the_day_of_the_answer_that_counts(store: EnrichmentStore) -> None:
+    """And nothing of it on the days of the states it had before."""
+    written(store, *((state, 24 * 60 * day, told) for day, (state, _, told) in enumerate(LATE)))
+    assert store.sql("select day, requests, unknown_requests, credits_used from credits_by_day").rows() == [
+        ((START + timedelta(days=3)).date(), 1, 0, 19.0)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("told", "cost"), [({"credits_used": 19.0}, 19.0), ({}, 20.0)], ids=["with its price", "without"]
+)
+def test_a_late_answer_counts_also_by_a_clock_that_was_set_back(
+    store: EnrichmentStore, told: dict[str, float], cost: float
+) -> None:
+    """What the vendor said outweighs what was concluded without it; the amount stays if it said none."""
+    written(store, *LATE[:3], ("answered", -500, told))
+    assert store.ledger()["state"].to_list() == ["answered"]
+    assert sums(store) == {cost}
+    assert store.check().filter(~pl.col("ok"))["check"].to_list() == ["requests_belong_to_runs"]
+
+
+@pytest.mark.parametrize("state", ["refused", "failed"])
+def test_a_late_refusal_costs_nothing(store: EnrichmentStore, state: str) -> None:
+    """Whatever was settled before: it was not this request that the balance fell by."""
+    written(store, *LATE[:3], (state, 62, {}))
+    assert store.ledger()["credits_used"].to_list() == [None]
+    assert sums(store) == {0.0}
+
+
+def test_a_store_of_the_release_before_counts_requests_once_from_now_on(store: EnrichmentStore) -> None:
+    """Its views are rebuilt as soon as it is opened to be written."""
+    written(store, *LATE)
+    with duckdb.connect(str(store.path)) as connection:
+        connection.execute(
+            """
+            create or replace view credits_by_day as
+            select happened_at::date as day, sum(credits_used) as credits_used from request group by day
+            """
+        )
+    assert store.check().filter(check="requests_count_once")["found"].item() == 1
+    with duckdb.connect(str(store.path)) as connection:
+        connection.execute("delete from meta where name = 'schema_version' and value > '2'")
+    assert sums(EnrichmentStore(store.path)) == {19.0}
 
 
 def test_the_ledger_is_what_reconcile_takes(store: EnrichmentStore) -> None:

@@ -169,7 +169,16 @@ def test_no_url_before_the_start() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"not_found": 1.5}, {"credits": -1}, {"credits_per_lead": -1}, {"latency": -1}]
+    "arguments",
+    [
+        {"not_found": 1.5},
+        {"credits": -1},
+        {"credits_per_lead": -1},
+        {"latency": -1},
+        {"enrichments_per_hour": 0},
+        {"enrichments_per_hour": 1.5},
+        {"enrichments_per_hour": True},
+    ],
 )
 def test_impossible_arguments_are_refused(arguments: dict[str, float]) -> None:
     """A share above one or a negative number is named at once."""

@@ -141,13 +141,13 @@ def test_wrong_key_is_answered_exactly_as_the_example() -> None:
 @pytest.mark.parametrize(
     ("name", "limits"),
     [
-        ("error-429-requests", RateLimits(minute=1)),
-        ("error-429-enrichment", RateLimits(enrichments_per_hour=1)),
+        ("error-429-requests", {"limits": RateLimits(minute=1)}),
+        ("error-429-enrichment", {"enrichments_per_hour": 1}),
     ],
 )
-def test_rate_limit_has_the_form_of_the_example(name: str, limits: RateLimits) -> None:
+def test_rate_limit_has_the_form_of_the_example(name: str, limits: dict[str, Any]) -> None:
     """A used-up limit is told in the keys and types of the published 429."""
-    with Sandbox(now=lambda: EXAMPLE_TIME, limits=limits) as sandbox:
+    with Sandbox(now=lambda: EXAMPLE_TIME, **limits) as sandbox:
         post(sandbox, [{"email": "jane@acme.com"}])
         response = post(sandbox, [{"email": "jane@acme.com"}])
     assert (response.status_code, shape(response.json())) == (429, shape(EXAMPLES[name]))

@@ -340,7 +340,7 @@ def test_402_asks_for_the_credits_of_the_whole_request() -> None:
 
 def test_enrichments_an_hour_let_a_request_through_while_any_are_left() -> None:
     """A batch larger than what is left passes once, the next one waits for the hour."""
-    limited = vendor(limits=RateLimits(enrichments_per_hour=2))
+    limited = vendor(enrichments_per_hour=2)
     john = {"email": "john@acme.com"}
     assert [ask(limited, JANE), ask(limited, JANE, john), ask(limited, JANE)] == [200, 200, 429]
 

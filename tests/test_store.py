@@ -377,18 +377,20 @@ def test_raw_bodies_stay_compressed(store: EnrichmentStore) -> None:
     assert set(segments) == {("ZSTD",)}
 
 
-def test_another_version_line_of_duckdb_reads_the_leads_view(store: EnrichmentStore) -> None:
+def test_another_version_line_of_duckdb_reads_the_views(store: EnrichmentStore) -> None:
     """The shell of DuckDB 1.x opens what the library of 2.x wrote."""
     bought(store, "jane", title="CTO", skills=["python"])
     shell = shutil.which("duckdb", path=str(Path(sys.executable).parent))
     assert shell is not None, "the dev extra installs duckdb-cli"
     version = subprocess.run([shell, "--version"], capture_output=True, text=True, check=True).stdout
     assert version.startswith("v1.")
-    query = "select title, skills from leads"
-    told = subprocess.run(
-        [shell, "-readonly", "-json", str(store.path), query], capture_output=True, text=True, check=True
-    )
-    assert json.loads(told.stdout)[0]["title"] == "CTO"
+
+    def ask(query: str) -> Any:
+        command = [shell, "-readonly", "-json", str(store.path), query]
+        return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)[0]
+
+    assert ask("select title, skills from leads")["title"] == "CTO"
+    assert ask("select requests, people from credits_by_day") == {"requests": 1, "people": 1}
 
 
 # --- files that are not ours -----------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from buena_pipeline.wire import (
     encode_request,
     interpret,
     permission_denied,
+    read_quota,
 )
 
 EXAMPLES = Path(__file__).parent / "contract" / "examples"
@@ -412,14 +413,76 @@ def test_a_date_beyond_all_calendars(header: str) -> None:
     assert read(429, b"", {"retry-after": header}) == RateLimited(None, None)
 
 
+NONSENSE = [
+    "9999-12-31T23:59:59-12:00",
+    "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59Z",
+    "0001-01-01T00:00:00",
+    str((NOW + timedelta(days=367)).timestamp()),
+    (NOW - timedelta(days=367)).isoformat(),
+    "253402300799",
+    "-62135596800",
+    "1e300",
+]
+
+
+@pytest.mark.parametrize("moment", NONSENSE)
+def test_a_moment_nobody_can_mean_tells_nothing(moment: str) -> None:
+    """Neither in a 429 nor in the headers of a good answer: no file could give it back."""
+    body = {"rateLimitInfo": {"reset": moment}, "details": {"resetTime": moment}}
+    assert read(429, body, {"x-ratelimit-reset": moment}) == RateLimited(None, None)
+    quota = {"x-ratelimit-limit": "60", "x-ratelimit-remaining": "9", "x-ratelimit-reset": moment}
+    assert read_quota(quota, now=NOW) is None
+
+
+@pytest.mark.parametrize("date", ["Fri, 31 Dec 9999 23:59:59 -1200", "Mon, 01 Jan 0001 00:00:00 +1400"])
+def test_a_date_nobody_can_mean_tells_nothing(date: str) -> None:
+    """As an HTTP date, too."""
+    assert read(429, b"", {"retry-after": date}) == RateLimited(None, None)
+
+
+def test_a_reset_in_milliseconds() -> None:
+    """As many programs write Unix time."""
+    assert read(429, {"rateLimitInfo": {"reset": UNIX_30 * 1_000}}) == RateLimited(30, IN_30)
+    headers = {
+        "x-ratelimit-limit": "60",
+        "x-ratelimit-remaining": "9",
+        "x-ratelimit-reset": f"{UNIX_30}000",
+        "x-ratelimit-window": "minute",
+    }
+    quota = read_quota(headers, now=NOW)
+    assert quota is not None
+    assert quota.resets_at == IN_30
+
+
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        ({}, {"retry-after": "31536000"}),
+        ({"retryAfter": 1e300}, {}),
+        ({"details": {"resetTime": (NOW + 30 * DAY).isoformat()}}, {}),
+        ({}, {"retry-after": format_datetime(NOW + 2 * DAY, usegmt=True)}),
+    ],
+)
+def test_no_wait_is_longer_than_the_longest_window(body: object, headers: dict[str, str]) -> None:
+    """A vendor that says a year is asked again after a day."""
+    verdict = read(429, body, headers)
+    assert isinstance(verdict, RateLimited)
+    assert verdict.wait == DAY.total_seconds()
+    assert verdict.resets_at in (None, NOW + DAY)
+
+
 @given(st.floats() | st.integers() | st.text() | st.datetimes().map(str), st.text(max_size=40))
-def test_a_wait_is_never_negative_and_never_infinite(value: object, header: str) -> None:
+def test_a_wait_is_never_negative_and_never_longer_than_a_day(value: object, header: str) -> None:
     """Whatever stands where a wait should be, what comes out can be slept for or is None."""
     body = {"retryAfter": value, "rateLimitInfo": {"reset": value}, "details": {"resetTime": value}}
     verdict = read(429, body, {"retry-after": header, "x-ratelimit-reset": header})
     assert isinstance(verdict, RateLimited)
-    assert verdict.wait is None or 0 <= verdict.wait < float("inf")
-    assert verdict.resets_at is None or verdict.resets_at > NOW
+    assert verdict.wait is None or 0 <= verdict.wait <= DAY.total_seconds()
+    assert verdict.resets_at is None or NOW < verdict.resets_at <= NOW + DAY
 
 
 # --- reading 200 tolerantly ------------------------------------------------------------------------------

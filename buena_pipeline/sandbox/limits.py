@@ -1,35 +1,11 @@
-"""The vendor's limits: what a plan allows, and the counters that hold a caller to it. No clock of its own."""
+"""The vendor's limits: the counters that hold a caller to what a plan allows. No clock of its own."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from buena_pipeline import settings
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimits(settings.RateLimits):
-    """What an API key may do in which time; None lifts a limit.
-
-    Args:
-        minute: requests a minute.
-        hour: requests an hour.
-        day: requests a day.
-        enrichments_per_hour: leads an hour, as some plans have it. A request is let through while any are
-            left, so a batch larger than the whole allowance is not refused for ever.
-
-    Raises:
-        SettingsError: if a limit is not a positive number.
-
-    Example:
-        >>> RateLimits(minute=10)
-        RateLimits(minute=10, hour=1000, day=10000, enrichments_per_hour=None)
-
-    Rests on the vendor's request limits per key.
-    """
-
-    enrichments_per_hour: int | None = None
+from buena_pipeline.settings import RateLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +75,9 @@ class RateLimiter:
     """Holds one API key to its limits.
 
     Args:
-        limits: what the key may do.
+        limits: requests it may send in which time.
+        enrichments_per_hour: leads an hour, as some plans have it; None for no limit. A request passes while
+            any are left, so a batch larger than the whole allowance is not refused for ever.
 
     Example:
         >>> limiter = RateLimiter(RateLimits(minute=1))
@@ -110,13 +88,14 @@ class RateLimiter:
         45
     """
 
-    def __init__(self, limits: RateLimits) -> None:
+    def __init__(self, limits: RateLimits, *, enrichments_per_hour: int | None = None) -> None:
         sizes = (("minute", limits.minute, 60), ("hour", limits.hour, 3_600), ("day", limits.day, 86_400))
         self._windows = [
             FixedWindow(name, limit, seconds) for name, limit, seconds in sizes if limit is not None
         ]
-        per_hour = limits.enrichments_per_hour
-        self._enrichments = None if per_hour is None else FixedWindow("hour", per_hour, 3_600)
+        self._enrichments = (
+            None if enrichments_per_hour is None else FixedWindow("hour", enrichments_per_hour, 3_600)
+        )
 
     def exceeded(self, *, now: float) -> Quota | None:
         """The used-up window that ends last, or None if a request may pass."""

@@ -14,8 +14,8 @@ from buena_pipeline.errors import MissingExtraError, SettingsError
 from buena_pipeline.sandbox.dice import digest
 from buena_pipeline.sandbox.directory import Directory
 from buena_pipeline.sandbox.faults import Fault
-from buena_pipeline.sandbox.limits import RateLimits
 from buena_pipeline.sandbox.vendor import Plan, Vendor
+from buena_pipeline.settings import RateLimits
 
 try:
     from buena_pipeline.sandbox.app import BASE_PATH
@@ -51,7 +51,9 @@ class Sandbox:
         permissions: what the key may do; ``*`` for everything.
         credits: how many credits there are.
         credits_per_lead: what a lead that was found costs.
-        limits: the vendor's rate limits, or None for none.
+        limits: requests the key may send in which time, or None for no limit.
+        enrichments_per_hour: leads the key may have enriched in an hour, as some plans have it, beside those
+            limits.
         not_found: share of people nobody is found for, from 0 to 1.
         seed: another seed, other people.
         latency: seconds by which every answer is late. It is charged at once.
@@ -88,6 +90,7 @@ class Sandbox:
         credits: float = 100_000,  # noqa: A002
         credits_per_lead: float = 1,
         limits: RateLimits | None = RateLimits(),  # noqa: B008 - a frozen value
+        enrichments_per_hour: int | None = None,
         not_found: float = 0.08,
         seed: int = 0,
         latency: float = 0.0,
@@ -104,11 +107,23 @@ class Sandbox:
         ):
             if value < 0:
                 raise SettingsError(f"Sandbox({name}=...) cannot be negative.")
+        per_hour: object = enrichments_per_hour
+        if per_hour is not None and (
+            isinstance(per_hour, bool) or not isinstance(per_hour, int) or per_hour < 1
+        ):
+            raise SettingsError("Sandbox(enrichments_per_hour=...) takes a whole number from 1 on, or None.")
         self._port = port
         self._latency = latency
         self._api_key = api_key or f"bna_{digest(seed, 'api key', size=32)}"
         no_limits = RateLimits(minute=None, hour=None, day=None)
-        plan = Plan(self._api_key, tuple(permissions), credits_per_lead, limits or no_limits, seed)
+        plan = Plan(
+            self._api_key,
+            tuple(permissions),
+            credits_per_lead,
+            limits or no_limits,
+            seed,
+            enrichments_per_hour=enrichments_per_hour,
+        )
         directory = Directory(not_found=not_found, seed=seed, quirks=quirks, people=people)
         self._vendor = Vendor(plan, credits=credits, directory=directory, now=now)
         self._server: LoopbackServer | None = None

@@ -15,8 +15,9 @@ from buena_pipeline.sandbox.directory import Directory, answer
 from buena_pipeline.sandbox.faults import KINDS_AFTER, KINDS_BEFORE, Fault, Faults
 from buena_pipeline.sandbox.intake import EnrichRequest, parse_enrich, parse_json
 from buena_pipeline.sandbox.ledger import Ledger, RequestEntry
-from buena_pipeline.sandbox.limits import Quota, RateLimiter, RateLimits
+from buena_pipeline.sandbox.limits import Quota, RateLimiter
 from buena_pipeline.sandbox.replies import Reply
+from buena_pipeline.settings import RateLimits
 
 ENRICH: Final = "leads:enrich"
 READ: Final = "leads:read"
@@ -31,8 +32,9 @@ class Plan:
         api_key: the only key there is.
         permissions: what it may do; ``*`` for everything.
         credits_per_lead: what each lead in ``enriched`` costs; a lead in ``failed`` costs nothing.
-        limits: what the key may do in which time.
+        limits: requests the key may send in which time.
         seed: another seed, other people, results in another order.
+        enrichments_per_hour: leads it may have enriched in an hour; None for no limit.
     """
 
     api_key: str
@@ -40,6 +42,7 @@ class Plan:
     credits_per_lead: float
     limits: RateLimits
     seed: int
+    enrichments_per_hour: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Vendor:
         self._now = now
         self._faults = Faults()
         self._ledger = Ledger()
-        self._limiter = RateLimiter(plan.limits)
+        self._limiter = RateLimiter(plan.limits, enrichments_per_hour=plan.enrichments_per_hour)
         self._lock = threading.RLock()
 
     def enrich(self, key: str | None, body: bytes) -> Reply:

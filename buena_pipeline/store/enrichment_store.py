@@ -134,7 +134,7 @@ class EnrichmentStore(JournaledStore):
                    (select count(*) from failures)                              as failures,
                    (select count(*) from answer)                                as answers,
                    (select count(distinct request_id) from request)             as requests,
-                   (select coalesce(sum(credits_used), 0) from request)         as credits_used
+                   (select coalesce(sum(credits_used), 0) from newest_request)  as credits_used
             """
         )
         return StoreStats(**counts.row(0, named=True), file_bytes=self.path.stat().st_size)
@@ -145,8 +145,8 @@ class EnrichmentStore(JournaledStore):
         Returns:
             ``request_id``, ``run_id``, ``account``; ``sent_at``, ``closed_at`` (null while in flight),
             ``settled_at`` (when an unknown outcome turned out charged or not) and ``lease_until``; ``state``,
-            the newest of ``schema.REQUEST_STATES``; ``blocks``, ``people`` (how many), ``credits_reserved``,
-            ``credits_used``, ``credits_remaining`` and ``reason``.
+            the one that counts of ``schema.REQUEST_STATES``; ``blocks``, ``people`` (how many),
+            ``credits_reserved``, ``credits_used``, ``credits_remaining`` and ``reason``.
         """
         return self.sql(statement("ledger.sql"))
 

@@ -15,7 +15,7 @@ from buena_pipeline.errors import NotAStoreError, StoreVersionError
 from buena_pipeline.store.diagnosis import is_damage
 from buena_pipeline.store.statements import statement
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """The schema this release writes; an older file is migrated, a newer one refused."""
 
 

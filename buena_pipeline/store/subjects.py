@@ -11,7 +11,7 @@ from buena_pipeline.columns import LeadColumns, find_columns
 from buena_pipeline.errors import InputError
 from buena_pipeline.identity import identify
 from buena_pipeline.schema import KEY_KINDS
-from buena_pipeline.tables import as_frame, as_lead_table
+from buena_pipeline.tables import HALF_A_CHARACTER, as_frame, as_lead_table, printable
 
 _NEEDED: Final = "an e-mail address, a LinkedIn profile, or first and last name with a company"
 _SHOWN: Final = 5
@@ -37,7 +37,8 @@ def subject_keys(who: Any, columns: Mapping[str, str | Sequence[str] | None] | N
         company of the rows that have no other.
 
     Raises:
-        InputError: if a text, the lead or a row identifies nobody; empty rows of a table do not count.
+        InputError: if a text, the lead or a row identifies nobody, where empty rows of a table do not count;
+            if ``who`` is nothing of that kind, or holds text that cannot be kept.
         ColumnError: if the table has no column that identifies.
 
     Example:
@@ -75,12 +76,27 @@ def _table_of(
         return as_lead_table(who), _ONE_LEAD
     if isinstance(who, str):
         who = [who]
-    if isinstance(who, Sequence) and all(isinstance(text, str) for text in who):
-        given = {"email": list(who), "linkedin_url": list(who)}
-        frame = pl.DataFrame(given, schema=dict.fromkeys(given, pl.String))
-        return frame, LeadColumns(email=("email",), linkedin_url="linkedin_url")
+    texts = isinstance(who, Sequence) and not isinstance(who, bytes | bytearray | memoryview)
+    if texts and all(isinstance(text, str) for text in who):
+        return _table_of_texts(list(who)), LeadColumns(email=("email",), linkedin_url="linkedin_url")
+    if not isinstance(who, pl.LazyFrame) and not hasattr(who, "__arrow_c_stream__"):
+        what = "a list of something else" if texts else type(who).__name__
+        raise InputError(
+            "Who is meant is said by an e-mail address, the URL of a LinkedIn profile, a list of such texts, "
+            f"a mapping with the fields of a lead, or a table; not by {what}. Nothing was changed."
+        )
     frame = as_frame(who)
     return frame, find_columns(frame.schema, columns)
+
+
+def _table_of_texts(texts: list[str]) -> pl.DataFrame:
+    """Texts that may each be an address or the URL of a profile."""
+    given = {"email": texts, "linkedin_url": texts}
+    try:
+        return pl.DataFrame(given, schema=dict.fromkeys(given, pl.String))
+    except UnicodeEncodeError:
+        broken = next(number for number, text in enumerate(texts, 1) if printable(text) != text)
+    raise InputError(f"Text {broken} of {len(texts)} {HALF_A_CHARACTER} Nothing was changed.")
 
 
 def _require_everybody(frame: pl.DataFrame, columns: LeadColumns, identified: pl.Series) -> None:

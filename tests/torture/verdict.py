@@ -137,13 +137,9 @@ def unsettled(store: EnrichmentStore) -> pl.DataFrame:
     """Who is in requests that were perhaps charged: ``person_id``, and whether one was (``settled``)."""
     return store.sql(
         """
-        with newest as (
-            select any_value(people) as people, arg_max(state, happened_at) as state
-            from request group by request_id
-        )
         select person_id::varchar as person_id, bool_or(state = 'charged') as settled
         from (
-            select unnest(people) as person_id, state from newest
+            select unnest(people) as person_id, state from newest_request
             where state in ('in flight', 'unknown', 'charged')
         )
         group by person_id

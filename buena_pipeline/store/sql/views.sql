@@ -20,8 +20,8 @@ comment on view person_key is 'The table identity, likewise; own marks the key t
 create or replace view newest_request as
 with change as (
     select *,
-           -- not by time alone: a clock may be set back, and two changes may share a moment
-           (state <> 'in flight', happened_at, state in ('charged', 'not charged')) as place
+           -- by its stage, not by time: clocks jump, and what the vendor said counts, not what was concluded without it
+           list_position(['in flight', 'unknown', 'not charged', 'charged', 'failed', 'refused', 'answered'], state) as stage
     from request
 )
 select
@@ -31,15 +31,17 @@ select
     min(happened_at) filter (state = 'in flight')                            as sent_at,
     max(happened_at) filter (state not in ('in flight', 'charged', 'not charged')) as closed_at,
     max(happened_at) filter (state in ('charged', 'not charged'))            as settled_at,
+    arg_max(happened_at, stage)                                              as happened_at,
     any_value(lease_until)                                                   as lease_until,
-    arg_max(state, place)                                                    as state,
+    arg_max(state, stage)                                                    as state,
     any_value(blocks)                                                        as blocks,
     -- somebody may be erased while the request is on its way, and come back with its answer
     arg_max(people, place)                                                   as people,
     any_value(credits_reserved)                                              as credits_reserved,
-    arg_max(credits_used, place)                                             as credits_used,
-    arg_max(credits_remaining, place)                                        as credits_remaining,
-    arg_max(reason, place)                                                   as reason
+    -- an answer that does not say leaves what was settled; a refusal cost nothing, whatever was settled before
+    case when arg_max(state, stage) not in ('failed', 'refused') then arg_max(credits_used, stage) end as credits_used,
+    arg_max(credits_remaining, stage)                                        as credits_remaining,
+    arg_max(reason, stage)                                                   as reason
 from change
 group by request_id;
 comment on view newest_request is 'The ledger with one row per request, as it stands now.';
@@ -121,7 +123,7 @@ comment on view stale is 'People with a block that was bought more than 90 days 
 create or replace view credits_by_day as
 with last_run as (
     select happened_at::date as day, arg_max(run_id, happened_at) as run_id
-    from request
+    from newest_request
     where credits_remaining is not null
     group by day
 )
@@ -132,11 +134,12 @@ select
     coalesce(sum(len(people)) filter (state = 'answered'), 0)::bigint           as people,
     coalesce(sum(credits_used), 0)                                              as credits_used,
     -- answers overtake each other: the smallest of a run is the one the vendor wrote last
-    min(credits_remaining) filter (request.run_id = last_run.run_id)            as credits_remaining
-from request left join last_run on last_run.day = request.happened_at::date
+    min(credits_remaining) filter (newest_request.run_id = last_run.run_id)     as credits_remaining
+from newest_request left join last_run on last_run.day = newest_request.happened_at::date
 group by happened_at::date
 order by day;
-comment on view credits_by_day is 'What was spent on each day (UTC), from the ledger.';
+comment on view credits_by_day is
+    'What was spent on each day (UTC): each request once, as it stands now, on the day it came to stand so.';
 
 create or replace view coverage as
 with filled as (

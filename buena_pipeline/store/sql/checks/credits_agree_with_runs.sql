@@ -2,26 +2,25 @@
 --
 -- Rows of the ledger were lost or written by hand; compare with the credits the vendor says are left.
 with report as (
-    select run_id, happened_at as ended_at,
+    select run_id,
            case when json_valid(summary) then try_cast(summary->>'$.credits_used' as double) end as credits_used
     from run
     where state = 'finished'
 ),
--- what is settled after the end of a run is not in its report; what is settled before may be
+-- no moment is compared, clocks jump: a run that finished has had all its answers, and what was settled may be in its
+-- report or may not, since nobody knows from here whether that was before its end
 spent as (
     select run_id,
-           coalesce(sum(request.credits_used) filter (state = 'answered'), 0)               as answered,
-           coalesce(sum(request.credits_used) filter (state in ('answered', 'charged')), 0) as charged
-    from request join report using (run_id)
-    where happened_at <= ended_at
+           coalesce(sum(credits_used) filter (state = 'answered'), 0)               as answered,
+           coalesce(sum(credits_used) filter (state in ('answered', 'charged')), 0) as charged
+    from newest_request
     group by run_id
 ),
 -- the run estimated where the vendor did not say, and an answer that waits in the journal is not here yet
 open as (
-    select run_id
-    from request
-    group by run_id, request_id
-    having bool_or(state = 'answered' and credits_used is null) or arg_max(state, happened_at) = 'in flight'
+    select run_id from request where state = 'answered' and credits_used is null
+    union
+    select run_id from newest_request where state = 'in flight'
 )
 select run_id, report.credits_used as reported, coalesce(answered, 0) as answered
 from report left join spent using (run_id)

@@ -3,8 +3,11 @@
 -- The newest state counts when people are looked up, so they may be bought twice, or never.
 select
     request_id,
-    -- not by time alone: a clock may be set back
-    string_agg(coalesce(state, 'none'), ', ' order by state <> 'in flight', happened_at, rowid) as states
+    -- by stage, not by time: clocks jump
+    string_agg(
+        coalesce(state, 'none'), ', '
+        order by list_position(['in flight', 'unknown', 'not charged', 'charged', 'failed', 'refused', 'answered'], state)
+    ) as states
 from request
 group by request_id
 having not regexp_full_match(
