@@ -199,6 +199,8 @@ class Enricher:
             InputError: if a field has another name, or none identifies the lead.
         """
         draft, _ = self._prepare(as_lead_table(lead))
+        if draft.people.is_empty():
+            raise InputError(f"The lead has {NO_IDENTIFIER}.")
         row = self._join_back(draft, draft.statuses(Ledger.no_outcomes())).row(0, named=True)
         known = self._unprefixed(row)
         # whether a run would buy something of them again is a question for ``plan``

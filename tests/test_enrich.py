@@ -642,6 +642,8 @@ def test_one_lead_is_looked_up_and_enriched(everybody: Sandbox, store: Enrichmen
     assert (known["status"], known["first_name"]) == ("cached", "Jane")
     with pytest.raises(InputError, match="not phone"):
         enricher.lookup({"phone": "1"})
+    with pytest.raises(InputError, match="no usable identifier"):
+        enricher.lookup({"email": "n/a"})
 
 
 @pytest.mark.parametrize(

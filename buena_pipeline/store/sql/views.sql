@@ -36,7 +36,7 @@ select
     arg_max(state, stage)                                                    as state,
     any_value(blocks)                                                        as blocks,
     -- somebody may be erased while the request is on its way, and come back with its answer
-    arg_max(people, place)                                                   as people,
+    arg_max(people, stage)                                                   as people,
     any_value(credits_reserved)                                              as credits_reserved,
     -- an answer that does not say leaves what was settled; a refusal cost nothing, whatever was settled before
     case when arg_max(state, stage) not in ('failed', 'refused') then arg_max(credits_used, stage) end as credits_used,
