@@ -759,6 +759,14 @@ def test_health_of_a_wrong_key(sandbox: Sandbox) -> None:
     assert KEY not in str(caught.value)
 
 
+def test_a_client_that_is_being_closed_takes_nothing_more() -> None:
+    """Another thread has ended the pool of threads, but not yet the connections."""
+    with BuenaClient(KEY, "http://vendor.example") as client:
+        client._threads.shutdown()
+        with pytest.raises(SettingsError, match="closed"):
+            client.submit([JANE], OPTIONS)
+
+
 def test_health_where_nobody_listens(closed_port: int) -> None:
     """An address where nobody answers is named, and the network's own error is no part of the traceback."""
     url = f"http://127.0.0.1:{closed_port}"
