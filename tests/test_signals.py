@@ -76,12 +76,20 @@ where = (os.path.dirname(database.__file__), contextlib.__file__, os.path.dirnam
 left, at = 0, ""
 
 
+def in_finalizer(frame):
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True  # what is raised there Python itself swallows
+        frame = frame.f_back
+    return False
+
+
 def trace(frame, event, _):
     global left, at
     # a signal in there is handled by what it finds in the frame, which would be this one
     if frame.f_code.co_name == "__exit__" or not frame.f_code.co_filename.startswith(where):
         return trace if event == "call" else None
-    if event == "line":
+    if event == "line" and not in_finalizer(frame):
         left -= 1
         if left == 0:
             at = f"{frame.f_code.co_filename}:{frame.f_lineno}"
@@ -116,9 +124,10 @@ while True:
         with filelock.FileLock(store.path.with_name(store.path.name + ".lock")).acquire(timeout=0):
             duckdb.connect(str(store.path)).close()
         if name == "live":
-            assert not list(store.journals[0].glob("*.run"))
+            left_behind = list(store.journals[0].glob("*.run"))
+            assert not left_behind, left_behind
     except Exception as error:
-        failures.append(f"{type(error).__name__}: {at}")
+        failures.append(f"{error!r}: {at}")
         kept, error = [], None
         store = EnrichmentStore(sys.argv[1], lock_timeout=5)
 print(json.dumps({"strikes": strikes, "failures": failures}))

@@ -5,6 +5,7 @@ Also where runs show that they live: each holds a lock that the operating system
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -39,6 +40,13 @@ def warn_of_unread(path: Path, error: OSError) -> None:
         JournalWarning,
         stacklevel=2,
     )
+
+
+def _let_go(lock: filelock.FileLock) -> None:
+    if lock.is_locked:
+        lock.release()
+    with contextlib.suppress(OSError):  # whoever finds it there, finds that nobody holds it
+        Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def _for_owner_only(path: str, flags: int) -> int:
@@ -164,14 +172,15 @@ class Journal:
         """
         lock = self._lock_of(run_id)
         try:
-            with Watch():
-                self._show_life(lock)
-            yield
+            try:
+                with Watch():
+                    self._show_life(lock)
+                yield
+            finally:
+                with Watch():
+                    _let_go(lock)
         finally:
-            with Watch():
-                if lock.is_locked:
-                    lock.release()
-                    Path(lock.lock_file).unlink(missing_ok=True)
+            _let_go(lock)  # if a signal struck before it was held back
 
     def _show_life(self, lock: filelock.FileLock) -> None:
         try:
