@@ -21,7 +21,7 @@ from buena_pipeline.client import BuenaClient
 from buena_pipeline.columns import LeadColumns, find_columns
 from buena_pipeline.draft import Draft
 from buena_pipeline.entries import Account
-from buena_pipeline.errors import ColumnError, InputError, StoreError
+from buena_pipeline.errors import ColumnError, InputError, SettingsError, StoreError
 from buena_pipeline.interrupt import Interrupted, Stop, Terminated, stop_on_signals
 from buena_pipeline.ledger import Ledger
 from buena_pipeline.pace import time_for
@@ -40,6 +40,9 @@ Progress = Callable[[EnrichmentProgress], None]
 
 _PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds between looks at what another run is buying; the last one from then on."""
+
+_PROCESS: Final = os.getpid()
+"""The process in which polars was loaded."""
 
 
 _ERASED: Final = "erased from the store while the run went on; run again"
@@ -150,12 +153,14 @@ class Enricher:
 
         Raises:
             ColumnError: if a column is missing, ambiguous, nested, or would be overwritten; before any cost.
-            SettingsError: if something is to be bought and there is no API key; before any cost.
+            SettingsError: if something is to be bought and there is no API key; before any cost. Also in a
+                process that was forked, in which polars would hang.
             VendorError: if the vendor stops the run (401, 403); what came before is in the store.
             StoreError: if the store cannot be used.
             Interrupted, Terminated: after Ctrl-C (a KeyboardInterrupt) or SIGTERM (a SystemExit), when the
                 answers on their way are in the store; ``report`` says how far the run came.
         """
+        _require_own_process()
         table = as_frame(frame)
         run_id = str(uuid.uuid4())
         draft, marks = self._prepare(table, run_id)
@@ -180,6 +185,7 @@ class Enricher:
             ColumnError: as ``run`` would.
             StoreError: if the store cannot be read.
         """
+        _require_own_process()
         draft, _ = self._prepare(as_frame(frame))
         limits = RateLimits() if self._client is None else self._client.limits
         requests = count_requests(draft.to_buy())
@@ -198,6 +204,7 @@ class Enricher:
         Raises:
             InputError: if a field has another name, or none identifies the lead.
         """
+        _require_own_process()
         draft, _ = self._prepare(as_lead_table(lead))
         if draft.people.is_empty():
             raise InputError(f"The lead has {NO_IDENTIFIER}.")
@@ -415,6 +422,15 @@ class Enricher:
 
     def _unprefixed(self, row: dict[str, Any]) -> dict[str, Any]:
         return {name: row[self.prefix + name] for name in ENRICHED}
+
+
+def _require_own_process() -> None:
+    """Refuses to hang: the threads of polars do not survive a fork, and it waits for them."""
+    if os.getpid() != _PROCESS:
+        raise SettingsError(
+            "This process was forked from one that had loaded polars, which hangs after a fork. Start "
+            'processes with multiprocessing.get_context("spawn") instead.'
+        )
 
 
 def _stopped(stop: Stop, report: EnrichmentReport) -> BaseException:

@@ -304,6 +304,70 @@ def test_a_query_reads_and_cannot_write(store: EnrichmentStore) -> None:
         store.sql("delete from answer")
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "from leads;",
+        "-- a comment\nwith a as (select 1 as x) from a",
+        "values (1)",
+        "table leads",
+        "show tables",
+        "describe leads",
+        "summarize leads",
+        "explain from leads",
+        "explain (format json) from leads",
+        "explain (select 1)",
+        "explain analyze from leads",
+        "explain pivot range(3) on range",
+        "pivot range(3) on range",
+        "from (pivot range(3) on range)",
+        "pragma database_size",
+        "from pragma_database_size()",
+    ],
+)
+def test_every_kind_of_query_runs(store: EnrichmentStore, query: str) -> None:
+    """Whatever DuckDB makes of it."""
+    assert store.sql(query).width > 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "attach '{path}' as q",
+        "copy leads to '{path}'",
+        "create table memory.main.mine as select 1",
+        "create table memory.main.mine as pivot range(3) on range",
+        "explain analyze create table memory.main.mine as select 1",
+        "explain analyze set threads = 1",
+        "set threads = 1",
+        "pragma threads = 1",
+        "pragma enable_profiling",
+        "call force_checkpoint()",
+        "use memory",
+        "begin",
+        "select 1; attach '{path}' as q",
+        "-- nothing",
+    ],
+)
+def test_what_is_no_query_is_refused_and_leaves_nothing(
+    store: EnrichmentStore, tmp_path: Path, text: str
+) -> None:
+    """No file, no table in the instance that the next call uses, no setting."""
+    store.stats()
+    mine = tmp_path / "mine"
+    kept = """
+        select (select count(*) from duckdb_databases() where not internal),
+               (select count(*) from duckdb_tables() where database_name = 'memory'),
+               current_setting('threads')
+    """
+    before = store.sql(kept).rows()
+    with pytest.raises(QueryError, match=r"no query|One query") as caught:
+        store.sql(text.format(path=mine))
+    assert str(mine) not in str(caught.value)
+    assert store.sql(kept).rows() == before
+    assert not mine.exists()
+
+
 def test_a_result_no_table_can_hold_is_explained(store: EnrichmentStore) -> None:
     """DuckDB has types that Arrow and polars have not."""
     with pytest.raises(QueryError, match="cast it"):

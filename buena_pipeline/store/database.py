@@ -10,9 +10,12 @@ import contextlib
 import os
 import shutil
 import threading
+import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Final
 
 import duckdb
 import filelock
@@ -24,6 +27,10 @@ from buena_pipeline.store import diagnosis
 from buena_pipeline.store.encryption import attach
 from buena_pipeline.store.engine import Engine
 from buena_pipeline.store.migrations import SCHEMA_VERSION, apply_migrations, known_version
+from buena_pipeline.store.signals import Watch, block
+
+_PAUSE: Final = 0.05
+"""Seconds of waiting for a lock, before signals are listened to."""
 
 
 class Database:
@@ -56,15 +63,23 @@ class Database:
         self._key = key
         self._keep_log = keep_log
         self._engine = Engine(Path(f"{path}.tmp"), key=key)
-        self._turn = threading.RLock()
-        self._sidecar = filelock.FileLock(f"{path}.lock", thread_local=False, mode=0o600)
         self._checked: tuple[int, int] | None = None
+        self.make_locks()
+        _databases.add(self)
 
-    @contextmanager
+    def make_locks(self) -> None:
+        """Locks that nobody holds: in the beginning, and after a fork, when those here are the parent's."""
+        self._turn = threading.RLock()
+        self._sidecar = filelock.FileLock(f"{self.path}.lock", thread_local=False, mode=0o600)
+
+    @block
     def connect(
         self, *, read_only: bool = False, lock_timeout: float | None = None
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection for one piece of work; closed, and the file let go of, when the block ends.
+
+        Signals are held back while the file is taken and let go of. One that strikes in between raises what
+        its handler raises, such as KeyboardInterrupt, also from within DuckDB.
 
         Args:
             read_only: for reading only.
@@ -78,17 +93,27 @@ class Database:
             StoreVersionError: if a newer release wrote it.
         """
         patience = self.lock_timeout if lock_timeout is None else lock_timeout
-        with self._turn_of_this_thread(patience), self._queue(patience):
-            self._ensure_schema(patience)
-            with self._open(read_only=read_only or self.read_only, lock_timeout=patience) as connection:
+        with (
+            Watch() as watch,
+            self._turn_of_this_thread(patience, watch),
+            self._queue(patience, watch),
+        ):
+            self._ensure_schema(patience, watch)
+            with self._open(patience, watch, read_only=read_only or self.read_only) as connection:
                 try:
+                    # of a query that a worker thread of DuckDB runs to its end, it hears only by this
+                    watch.cancel = connection.interrupt
+                    watch.holding = False
+                    watch.hear()
                     yield connection
                 except duckdb.Error as error:
                     raise diagnosis.explain(error, self.path, waited=patience) from None
                 finally:
+                    watch.holding = True
+                    watch.cancel = None
                     self._protect_log()
 
-    @contextmanager
+    @block
     def transaction(self, *, lock_timeout: float | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection in a transaction: committed when the block ends, rolled back when it raises.
 
@@ -108,7 +133,7 @@ class Database:
                     raise diagnosis.not_written(error, self.path) from None
                 raise
 
-    @contextmanager
+    @block
     def exclusive(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection to a file that exists, that nobody else has open, and whose log is empty."""
         self._require_writable()
@@ -149,17 +174,18 @@ class Database:
             Path(f"{self.path}.wal").chmod(0o600)
 
     @contextmanager
-    def _turn_of_this_thread(self, lock_timeout: float) -> Iterator[None]:
+    def _turn_of_this_thread(self, lock_timeout: float, watch: Watch) -> Iterator[None]:
         """Our turn among the threads that share this object."""
-        if not self._turn.acquire(timeout=min(lock_timeout, threading.TIMEOUT_MAX)):
+        turn = self._turn
+        if not _taken(lambda wait: turn.acquire(timeout=wait), lock_timeout, watch):
             raise diagnosis.in_use(self.path, by="another thread of this process", waited=lock_timeout)
         try:
             yield
         finally:
-            self._turn.release()
+            turn.release()
 
     @contextmanager
-    def _queue(self, lock_timeout: float) -> Iterator[None]:
+    def _queue(self, lock_timeout: float, watch: Watch) -> Iterator[None]:
         """Our turn among the processes that know the sidecar file."""
         if self.read_only and not self.path.exists():
             raise diagnosis.missing(self.path)
@@ -168,11 +194,19 @@ class Database:
                 f"The folder {self.path.parent} for the store does not exist: create it, or name another.",
                 path=str(self.path),
             )
+        sidecar = self._sidecar
+
+        def take(wait: float) -> bool:
+            try:
+                sidecar.acquire(timeout=wait)
+            except filelock.Timeout:
+                return False
+            return True
+
         try:
-            self._sidecar.acquire(timeout=lock_timeout)
-        except filelock.Timeout:
-            by = "another process of this library"
-            raise diagnosis.in_use(self.path, by=by, waited=lock_timeout) from None
+            if not _taken(take, lock_timeout, watch):
+                by = "another process of this library"
+                raise diagnosis.in_use(self.path, by=by, waited=lock_timeout)
         except OSError as error:
             raise StoreError(
                 f"The store {self.path} cannot be used: {error.strerror or error}. "
@@ -182,10 +216,12 @@ class Database:
         try:
             yield
         finally:
-            self._sidecar.release()
+            sidecar.release()
 
     @contextmanager
-    def _open(self, *, read_only: bool, lock_timeout: float) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _open(
+        self, lock_timeout: float, watch: Watch, *, read_only: bool
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
         """The file, as soon as nobody else has it open."""
         with ExitStack() as stack:
             try:
@@ -198,6 +234,7 @@ class Database:
                     wait_max=0.5,
                     wait_jitter=0.1,
                 ):
+                    watch.hear()
                     with attempt:
                         opened = self._engine.attached(self.path, read_only=read_only)
                         connection = stack.enter_context(opened)
@@ -209,7 +246,7 @@ class Database:
         """Gives a connection a second file to write to, encrypted if the store is."""
         attach(connection, path, name=name, key=self._key)
 
-    def _ensure_schema(self, lock_timeout: float) -> None:
+    def _ensure_schema(self, lock_timeout: float, watch: Watch) -> None:
         """Creates the file where there is none, also if it has gone since; migrates it once."""
         identity = self._identity()
         if identity is None:
@@ -218,7 +255,7 @@ class Database:
             except OSError as error:
                 raise diagnosis.not_created(error, self.path) from None
         elif self._checked != identity:
-            self._migrate(lock_timeout)
+            self._migrate(lock_timeout, watch)
         self._checked = self._identity()
 
     def _identity(self) -> tuple[int, int] | None:
@@ -236,7 +273,7 @@ class Database:
         with self.draft():
             pass
 
-    @contextmanager
+    @block
     def draft(self) -> Iterator[Path]:
         """A new file with our schema, which takes the store's place, synced, when the block ends well."""
         place = self.path.resolve()  # a link to the file stays one
@@ -271,21 +308,43 @@ class Database:
         """The draft of a process that was killed: it holds personal data."""
         shutil.rmtree(self._workshop, ignore_errors=True)
 
-    def _migrate(self, lock_timeout: float) -> None:
-        with self._open(read_only=True, lock_timeout=lock_timeout) as connection:
+    def _migrate(self, lock_timeout: float, watch: Watch) -> None:
+        with self._open(lock_timeout, watch, read_only=True) as connection:
             try:
                 version = known_version(connection, self.path)
             except duckdb.Error as error:
                 raise diagnosis.explain(error, self.path, waited=lock_timeout) from None
         self.outdated = version < SCHEMA_VERSION and self.read_only
         if version < SCHEMA_VERSION and not self.read_only:
-            with self._open(read_only=False, lock_timeout=lock_timeout) as connection:
+            with self._open(lock_timeout, watch, read_only=False) as connection:
                 try:
                     connection.begin()
                     apply_migrations(connection, since=version)
                     connection.commit()
                 except duckdb.Error as error:
                     raise diagnosis.not_migrated(error, self.path, version) from None
+
+
+def _taken(take: Callable[[float], bool], patience: float, watch: Watch) -> bool:
+    """Whether a lock could be taken, by what waits for it so many seconds; signals are heard meanwhile."""
+    until = time.monotonic() + patience
+    while not take(max(0.0, min(until - time.monotonic(), _PAUSE))):
+        watch.hear()
+        if time.monotonic() >= until:
+            return False
+    return True
+
+
+_databases: Final[weakref.WeakSet[Database]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for database in list(_databases):
+        database.make_locks()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _keep_owner(path: Path, *, of: Path) -> None:

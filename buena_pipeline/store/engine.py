@@ -7,9 +7,9 @@ every turn. What is not attached is not locked, so others take their turns in be
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -17,9 +17,13 @@ import duckdb
 
 from buena_pipeline.settings import StoreKey
 from buena_pipeline.store.encryption import attach, load_crypto
+from buena_pipeline.store.signals import block
 
 _LOG_SIZE: Final = "4MB"
 """Every attachment replays the log, at about 10 ms a megabyte, so it is kept small."""
+
+_BREAKS: Final = (duckdb.FatalException, duckdb.InternalException, duckdb.InterruptException)
+"""Errors after which nobody knows what an instance holds."""
 
 
 class Engine:
@@ -36,8 +40,9 @@ class Engine:
         self._instance: duckdb.DuckDBPyConnection | None = None
         self._process = 0
         self._depth = 0
+        self._whole = True
 
-    @contextmanager
+    @block
     def attached(
         self, path: Path, *, name: str = "store", read_only: bool = False
     ) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -53,26 +58,37 @@ class Engine:
             StoreError: if it is to be written, encrypted, and the crypto is missing.
         """
         instance = self._running()
-        if self._key is not None and not read_only:
-            load_crypto(instance)
         try:
+            if self._key is not None and not read_only:
+                load_crypto(instance)
             attach(instance, path, name=name, key=self._key, read_only=read_only)
-        except (duckdb.FatalException, duckdb.InternalException):
-            self._instance = None
+        except BaseException as error:
+            # a signal strikes at any moment: the file may be attached
+            if not isinstance(error, duckdb.Error) or isinstance(error, _BREAKS):
+                self._whole = False
+                self._let_go(None, name)
             raise
-        connection = instance.cursor()
         self._depth += 1
+        connection: duckdb.DuckDBPyConnection | None = None
         try:
+            connection = instance.cursor()
             connection.execute(f"use {name}")
             connection.execute("set TimeZone = 'UTC'")
             yield connection
+        except BaseException:
+            self._whole = False
+            raise
         finally:
             self._depth -= 1
             self._let_go(connection, name)
 
     def _running(self) -> duckdb.DuckDBPyConnection:
-        # an instance does not survive a fork: its threads are gone
-        if self._instance is None or self._process != os.getpid():
+        if self._process != os.getpid():
+            # an instance does not survive a fork: its threads are gone, and to end it would wait for them
+            if self._instance is not None:
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._instance))
+            self._instance, self._depth, self._whole = None, 0, True
+        if self._instance is None:
             # vacuuming row groups at a checkpoint can stall for a minute
             config: dict[str, str | bool | int | float | list[str]] = {
                 "max_vacuum_tasks": 0,
@@ -87,15 +103,18 @@ class Engine:
             self._instance.execute(f"set wal_autocheckpoint = '{_LOG_SIZE}'")
         return self._instance
 
-    def _let_go(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    def _let_go(self, connection: duckdb.DuckDBPyConnection | None, name: str) -> None:
+        """Detaches a file; ends the instance if that fails, or if anything went wrong in it."""
         instance, self._instance = self._instance, None
         with contextlib.suppress(duckdb.Error):
-            connection.close()
+            if connection is not None:
+                connection.close()
             if instance is not None:
                 instance.execute(f"detach {name}")
                 # what was spilled is somebody's data; DuckDB removes it with the instance, which whoever has
                 # another file attached still needs
-                if self._depth or not self._spill.exists():
+                if self._depth or (self._whole and not self._spill.exists()):
                     self._instance = instance
         if self._instance is None and instance is not None:
             instance.close()
+            self._whole = True

@@ -22,6 +22,7 @@ from buena_pipeline.store import erasure, suppression
 from buena_pipeline.store.diagnosis import is_damage, query_fails
 from buena_pipeline.store.integrity import check_integrity
 from buena_pipeline.store.journaled_store import JournaledStore
+from buena_pipeline.store.queries import require_query
 from buena_pipeline.store.statements import statement
 from buena_pipeline.store.subjects import subject_keys
 
@@ -105,14 +106,15 @@ class EnrichmentStore(JournaledStore):
         """Runs a query that reads, and returns its result.
 
         Args:
-            query: one SQL statement in DuckDB's dialect; the file is opened read-only for it.
+            query: one SQL query in DuckDB's dialect; the file is opened read-only for it.
             params: values for ``?`` or ``$name`` placeholders.
 
         Raises:
-            QueryError: if the query does not run, or would write.
+            QueryError: if the query does not run, or is none: would write, or set or attach something.
         """
         with self._database.connect(read_only=True) as connection:
             try:
+                require_query(connection, query, self.path)
                 relation: Any = connection.sql(query, params=params)
                 result: pl.DataFrame = pl.DataFrame() if relation is None else relation.pl()
             except duckdb.Error as error:

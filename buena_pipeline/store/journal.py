@@ -5,6 +5,7 @@ Also where runs show that they live: each holds a lock that the operating system
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -14,7 +15,6 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,7 @@ import filelock
 
 from buena_pipeline.errors import StoreError
 from buena_pipeline.store.database import sync
+from buena_pipeline.store.signals import Watch, block
 
 _HEAD: Final = b"buena_pipeline journal 1 "
 
@@ -39,6 +40,13 @@ def warn_of_unread(path: Path, error: OSError) -> None:
         JournalWarning,
         stacklevel=2,
     )
+
+
+def _let_go(lock: filelock.FileLock) -> None:
+    if lock.is_locked:
+        lock.release()
+    with contextlib.suppress(OSError):  # whoever finds it there, finds that nobody holds it
+        Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def _for_owner_only(path: str, flags: int) -> int:
@@ -155,7 +163,7 @@ class Journal:
 
     # --- who lives --------------------------------------------------------------------------------------
 
-    @contextmanager
+    @block
     def living(self, run_id: str) -> Iterator[None]:
         """Shows to other processes, for the length of the block, that a run lives.
 
@@ -163,6 +171,18 @@ class Journal:
             StoreError: if the folder cannot be written.
         """
         lock = self._lock_of(run_id)
+        try:
+            try:
+                with Watch():
+                    self._show_life(lock)
+                yield
+            finally:
+                with Watch():
+                    _let_go(lock)
+        finally:
+            _let_go(lock)  # if a signal struck before it was held back
+
+    def _show_life(self, lock: filelock.FileLock) -> None:
         try:
             self._make()
             lock.acquire(timeout=0)
@@ -172,15 +192,11 @@ class Journal:
                 "Paid answers could not be kept safe, so nothing was sent.",
                 path=str(self.folder),
             ) from None
-        try:
-            yield
-        finally:
-            lock.release()
-            Path(lock.lock_file).unlink(missing_ok=True)
 
     def alive(self, run_ids: Iterable[str]) -> list[str]:
         """Those of the runs that live."""
-        return [run_id for run_id in run_ids if self._is_alive(run_id)]
+        with Watch():
+            return [run_id for run_id in run_ids if self._is_alive(run_id)]
 
     def _is_alive(self, run_id: str) -> bool:
         lock = self._lock_of(run_id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from buena_pipeline.settings import StoreKey
 from buena_pipeline.store.database import Database
 from buena_pipeline.store.journal import Journal, JournalWarning, warn_of_unread
 from buena_pipeline.store.sealing import sealed, unsealed
+from buena_pipeline.store.signals import block
 from buena_pipeline.store.statements import statement
 from buena_pipeline.store.transaction import Transaction
 
@@ -71,7 +72,7 @@ class JournaledStore:
         """The folders where answers wait that the file could not take: beside it, and the spare one."""
         return [self._journal.folder, self._journal.spare.folder]
 
-    @contextmanager
+    @block
     def transaction(self, *, lock_timeout: float | None = None) -> Iterator[Transaction]:
         """One turn at the file, in which the journal is taken in first; written when the block ends.
 
@@ -103,7 +104,7 @@ class JournaledStore:
         with self.consult() as turn:
             return turn.lookup(keys)
 
-    @contextmanager
+    @block
     def consult(self) -> Iterator[Transaction]:
         """One turn at the file for reading; the journal is taken in first, where the store may be written."""
         if not self.read_only:

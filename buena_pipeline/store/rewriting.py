@@ -89,6 +89,8 @@ def _made(connection: duckdb.DuckDBPyConnection, view: str) -> bool:
     """Whether a view could be made."""
     try:
         connection.execute(view)
+    except duckdb.InterruptException:
+        raise
     except duckdb.Error:
         return False
     return True

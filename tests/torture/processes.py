@@ -91,6 +91,11 @@ class Process:
         """Sends it a signal."""
         self._process.send_signal(number)
 
+    def cpu_seconds(self) -> float:
+        """How long it has computed by now, as Linux tells."""
+        told = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
+
     def kill(self, *, fine: Container[int] = (0,)) -> bool:
         """``kill -9``; whether it was still running, else it must have ended with a fine exit code."""
         self._process.kill()
