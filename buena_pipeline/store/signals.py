@@ -35,13 +35,12 @@ class Watch:
         cancel: called when a handler raises, for what goes on in other threads and would not hear of it.
 
     Example:
-        >>> with Watch() as watch:
-        ...     try:
+        >>> try:
+        ...     with Watch():
         ...         signal.raise_signal(signal.SIGINT)
         ...         print("held back")
-        ...         watch.hear()
-        ...     except KeyboardInterrupt:
-        ...         print("heard")
+        ... except KeyboardInterrupt:
+        ...     print("heard")
         held back
         heard
     """
