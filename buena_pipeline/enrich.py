@@ -41,8 +41,8 @@ Progress = Callable[[EnrichmentProgress], None]
 _PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds between looks at what another run is buying; the last one from then on."""
 
-_PROCESS: Final = os.getpid()
-"""The process in which polars was loaded."""
+_processes: Final[list[int]] = []
+"""The process in which polars was first put to work from here, and started its threads."""
 
 
 _ERASED: Final = "erased from the store while the run went on; run again"
@@ -426,9 +426,11 @@ class Enricher:
 
 def _require_own_process() -> None:
     """Refuses to hang: the threads of polars do not survive a fork, and it waits for them."""
-    if os.getpid() != _PROCESS:
+    if not _processes:
+        _processes.append(os.getpid())
+    if os.getpid() not in _processes:
         raise SettingsError(
-            "This process was forked from one that had loaded polars, which hangs after a fork. Start "
+            "This process was forked from one that had put polars to work, which hangs after a fork. Start "
             'processes with multiprocessing.get_context("spawn") instead.'
         )
 

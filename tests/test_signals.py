@@ -321,7 +321,7 @@ from buena_pipeline.errors import SettingsError
 
 store = EnrichmentStore(sys.argv[1], lock_timeout=30)
 store.suppress("jane@acme.example")
-pl.DataFrame({"a": [1, 2] * 1000}).group_by("a").len()
+Enricher(store=store).plan(pl.DataFrame({"email": ["a@b.example"]}))
 if child := os.fork():
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert store.suppressed() == 1
@@ -343,6 +343,25 @@ finally:
     sys.stderr.flush()
     os._exit(code)
 """
+
+
+PRELOADED = """
+import os, sys
+import polars as pl
+from buena_pipeline import plan_frame
+
+if child := os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+plan = plan_frame(pl.DataFrame({"email": ["a@b.example"]}), store=sys.argv[1])
+os._exit(0 if plan.to_buy == 1 else 1)
+"""
+
+
+def test_a_worker_may_be_forked_from_a_process_that_only_imported(tmp_path: Path) -> None:
+    """As application servers do that load everything first: no threads were started yet."""
+    script = [sys.executable, "-c", PRELOADED, str(tmp_path / "buena.duckdb")]
+    done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_store_can_be_used_after_a_fork(tmp_path: Path) -> None:
