@@ -20,7 +20,7 @@ from buena_pipeline.backlog import Backlog
 from buena_pipeline.backoff import UNTOLD_WAIT
 from buena_pipeline.client import BuenaClient
 from buena_pipeline.entries import Request
-from buena_pipeline.errors import StoreError
+from buena_pipeline.errors import SettingsError, StoreError
 from buena_pipeline.flights import Flights
 from buena_pipeline.interrupt import Stop
 from buena_pipeline.ledger import Ledger, Turn
@@ -170,8 +170,10 @@ class Buyer:
                 self._flights.send(unsent[0])
                 self.bill.requests += 1
                 unsent.popleft()
-        except BaseException:
-            for request in unsent:
+        except BaseException as error:
+            # an interrupt may strike when the first of them has left; a closed client takes nothing
+            sure = list(unsent) if isinstance(error, SettingsError) else list(unsent)[1:]
+            for request in sure:
                 self._call_off(request)
             raise
 
