@@ -11,7 +11,9 @@ import polars as pl
 import pytest
 
 from buena_pipeline import BuenaClient, Enricher, EnrichmentProgress, EnrichmentStore, Sandbox, plan_frame
+from buena_pipeline.entries import Account
 from buena_pipeline.errors import SettingsError
+from buena_pipeline.ledger import Ledger
 from buena_pipeline.store import Transaction
 from tests.torture.people import address, table_of
 from tests.torture.processes import wait_until
@@ -158,6 +160,13 @@ def test_a_client_that_is_closed_meanwhile_costs_nobody_a_doubt(
     assert store.stats().people == sandbox.credits_used
     plan = plan_frame(table_of(range(400)), store=store)
     assert (plan.unknown, plan.to_buy) == (0, 400 - sandbox.credits_used)
+
+
+def test_a_run_that_breaks_before_anything_happened_has_nothing_to_write(store: EnrichmentStore) -> None:
+    """No file is made for it."""
+    account = Account("account", None, timedelta(minutes=1))
+    Ledger(store, run_id="run", account=account, decide=lambda *_: pl.DataFrame()).write_or_keep()
+    assert not store.path.exists()
 
 
 class Insisted(EnrichmentStore):

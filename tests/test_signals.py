@@ -13,9 +13,12 @@ from pathlib import Path
 
 import duckdb
 import filelock
+import polars as pl
 import pytest
 
-from buena_pipeline import EnrichmentStore
+from buena_pipeline import Enricher, EnrichmentStore, enrich
+from buena_pipeline.errors import SettingsError
+from buena_pipeline.store import database, rewriting
 from buena_pipeline.store.signals import Watch
 from tests.torture.processes import ROOT, Process, wait_until
 
@@ -343,6 +346,61 @@ finally:
     sys.stderr.flush()
     os._exit(code)
 """
+
+
+def test_locks_and_instance_are_made_anew_for_a_child(store: EnrichmentStore) -> None:
+    """What a fork does, step by step in one process: the parent's are neither used nor ended."""
+    with store.transaction():
+        database._after_fork()
+        store._database._engine._process = 0
+        store._database._engine._depth = 7
+    child = EnrichmentStore(store.path)
+    child._database._engine._instance = duckdb.connect()
+    child._database._engine._process = 0
+    assert child.sql("select 1").item() == 1
+    assert_free(child)
+
+
+def test_a_run_in_the_child_of_a_process_with_runs_is_refused(
+    store: EnrichmentStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says how to start processes instead."""
+    monkeypatch.setattr(enrich, "_processes", [os.getppid()])
+    with pytest.raises(SettingsError, match="spawn"):
+        Enricher(store=store).plan(pl.DataFrame({"email": ["a@b.example"]}))
+
+
+def test_handlers_are_put_back_where_one_cannot_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The block does not begin, and the signals are heard as before."""
+    usual, real = signal.getsignal(signal.SIGINT), signal.signal
+    calls = iter([True, False])
+
+    def set_handler(number: int, handler: object) -> object:
+        if not next(calls, True):
+            raise KeyboardInterrupt
+        return real(number, handler)
+
+    real(signal.SIGTERM, lambda *_: None)
+    try:
+        monkeypatch.setattr(signal, "signal", set_handler)
+        with pytest.raises(KeyboardInterrupt), Watch():
+            pass
+    finally:
+        real(signal.SIGTERM, signal.SIG_DFL)
+    assert signal.getsignal(signal.SIGINT) is usual
+
+
+def test_an_interrupt_is_not_taken_for_a_view_that_does_not_work() -> None:
+    """While the file is written anew: the view must not be left behind."""
+
+    class Interrupted:
+        """A connection whose query is interrupted."""
+
+        def execute(self, _: str) -> None:
+            raise duckdb.InterruptException
+
+    with pytest.raises(duckdb.InterruptException):
+        rewriting._made(Interrupted(), "create view v as select 1")
 
 
 PRELOADED = """

@@ -317,6 +317,7 @@ def test_a_query_reads_and_cannot_write(store: EnrichmentStore) -> None:
         "explain from leads",
         "explain (format json) from leads",
         "explain (select 1)",
+        "explain (select 1) union select 2",
         "explain analyze from leads",
         "explain pivot range(3) on range",
         "pivot range(3) on range",

@@ -66,11 +66,13 @@ def _explains_query(connection: duckdb.DuckDBPyConnection, text: str) -> bool:
     if (head := _EXPLAIN.match(text)) is None:
         return False
     # what looks like options may be a query in brackets
-    for rest in (text[head.end() :], text[head.start("options") :] if head["options"] else ""):
-        try:
-            explained = connection.extract_statements(rest)
-        except duckdb.ParserException:
-            continue
-        if len(explained) == 1:
-            return _is_query(connection, explained[0])
-    return False
+    starts = {head.end(), head.start("options") if head["options"] else head.end()}
+    return any(_is_one_query(connection, text[start:]) for start in starts)
+
+
+def _is_one_query(connection: duckdb.DuckDBPyConnection, text: str) -> bool:
+    try:
+        statements = connection.extract_statements(text)
+    except duckdb.ParserException:
+        return False
+    return len(statements) == 1 and _is_query(connection, statements[0])
