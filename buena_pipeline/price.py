@@ -48,7 +48,8 @@ class Price:
 
     def hear(self, known: float | None) -> None:
         """What other runs have learned, as long as this one knows nothing."""
-        self._known = known if self._known is None else self._known
+        if self._known is None:
+            self._known = known
 
     def most_leads(self, left: float) -> int:
         """How many leads may be asked for with so many credits left.

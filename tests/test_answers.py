@@ -20,6 +20,7 @@ from buena_pipeline import BuenaClient, Enricher, EnrichmentProgress, Enrichment
 from buena_pipeline.errors import VendorError
 from buena_pipeline.interrupt import Interrupted
 from buena_pipeline.sandbox import Fault
+from tests.torture.breaking import StartsLate
 
 
 @pytest.fixture
@@ -264,27 +265,12 @@ def test_two_signals_while_a_429_is_waited_for_lose_nothing(
 # --- no answer at all ------------------------------------------------------------------------------------
 
 
-class _StartsLate(httpx.HTTPTransport):
-    """A transport during whose third try the vendor comes up."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        super().__init__()
-        self.sandbox = sandbox
-        self.tries = 0
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        self.tries += 1
-        if self.tries == 3:
-            self.sandbox.start()
-        return super().handle_request(request)
-
-
 def test_a_refused_connection_is_tried_again_until_the_vendor_is_up(
     sandbox: Sandbox, store: EnrichmentStore
 ) -> None:
     """Refused twice, then answered: everybody is served and charged once."""
     sandbox.stop()
-    transport = _StartsLate(sandbox)
+    transport = StartsLate(sandbox, at=3)
     with BuenaClient(sandbox.api_key, sandbox.url, transport, backoff=0.01) as client:
         enriched = enrich_frame(addresses(3), client=client, store=store)
     assert statuses(enriched) == ["enriched"] * 3

@@ -39,6 +39,7 @@ from buena_pipeline.wire import (
     Verdict,
     encode_request,
 )
+from tests.torture.breaking import StartsLate
 
 KEY = "bna_" + "5ec4e7" * 10 + "beef"
 OPTIONS = EnrichmentOptions()
@@ -427,26 +428,11 @@ def test_three_attempts_are_the_default(sandbox: Sandbox) -> None:
     assert sandbox.requests == before + 3
 
 
-class _StartsLate(httpx.HTTPTransport):
-    """A transport during whose second try the vendor comes up."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        super().__init__()
-        self.sandbox = sandbox
-        self.tries = 0
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        self.tries += 1
-        if self.tries == 2:
-            self.sandbox.start()
-        return super().handle_request(request)
-
-
 def test_a_refused_connection_is_tried_again() -> None:
     """A vendor that is just coming up gets the request as soon as it listens."""
     with Sandbox(not_found=0.0) as sandbox:
         pass  # started once, so that its address is known
-    transport = _StartsLate(sandbox)
+    transport = StartsLate(sandbox, at=2)
     try:
         with BuenaClient(sandbox.api_key, sandbox.url, transport, backoff=0.01) as client:
             assert isinstance(client.enrich([JANE], OPTIONS), Answer)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+import httpx
 import polars as pl
 
 from buena_pipeline import BuenaClient, Enricher, EnrichmentStore, Sandbox
@@ -100,6 +101,28 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     ),
 }
 """Every way a vendor breaks, by the name that reports give it."""
+
+
+class StartsLate(httpx.HTTPTransport):
+    """A transport during one of whose tries the vendor comes up.
+
+    Args:
+        sandbox: the vendor, who is not up yet.
+        at: the number of that try, from 1 on.
+    """
+
+    def __init__(self, sandbox: Sandbox, *, at: int) -> None:
+        super().__init__()
+        self.sandbox = sandbox
+        self.tries = 0
+        self._at = at
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Sends it, to whoever is there by then."""
+        self.tries += 1
+        if self.tries == self._at:
+            self.sandbox.start()
+        return super().handle_request(request)
 
 
 @dataclass(frozen=True, slots=True)
