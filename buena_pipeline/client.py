@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
-from threading import Event
+from threading import TIMEOUT_MAX, BoundedSemaphore, Event
 from types import TracebackType
 from typing import Final, Protocol
 
@@ -137,6 +137,9 @@ class BuenaClient:
             timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
             limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
         )
+        # callers wait here: where they wait inside of httpcore, it now and then breaks a connection in use
+        self._connections = BoundedSemaphore(concurrency)
+        self._timeout = min(timeout, TIMEOUT_MAX)
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="buena")
 
     def __repr__(self) -> str:
@@ -277,6 +280,8 @@ class BuenaClient:
 
     def _send(self, body: bytes) -> Verdict:  # noqa: PLR0911 - one return a way to fail
         """Sends once; whatever the network does becomes a verdict."""
+        if not self._connections.acquire(timeout=self._timeout):
+            return Unreachable(f"no connection to {self.base_url} (all are in use)")
         began = time.monotonic()
         try:
             response = self._http.post("enrich", content=body, headers={"content-type": "application/json"})
@@ -294,6 +299,8 @@ class BuenaClient:
             return Halt(
                 VendorError(f"The request could not be made ({type(error).__name__}); nothing was charged.")
             )
+        finally:
+            self._connections.release()
         took = time.monotonic() - began
         verdict = interpret(response.status_code, response.headers, response.content, now=datetime.now(UTC))
         return replace(verdict, seconds=took) if isinstance(verdict, Answer) else verdict

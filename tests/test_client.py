@@ -614,6 +614,27 @@ def test_one_client_for_many_threads(client: BuenaClient) -> None:
         assert verdict.items[0].input["email"] == lead["email"]
 
 
+def test_a_caller_for_whom_no_connection_is_free_has_sent_nothing() -> None:
+    """Who waits for one does so for as long as for an answer; its people are free to be bought."""
+    arrived, release = threading.Event(), threading.Event()
+
+    def handle(_: httpx.Request) -> httpx.Response:
+        arrived.set()
+        assert release.wait(30)
+        return httpx.Response(503)
+
+    transport = httpx.MockTransport(handle)
+    with BuenaClient(
+        KEY, "http://vendor.example", transport, concurrency=1, timeout=0.05, attempts=1
+    ) as client:
+        first = client.submit([JANE], OPTIONS)
+        assert arrived.wait(30)
+        verdict = client.enrich([JANE], OPTIONS)
+        release.set()
+        assert isinstance(first.result(), ServerFault)
+    assert verdict == Unreachable("no connection to http://vendor.example (all are in use)")
+
+
 def test_inside_a_running_event_loop(client: BuenaClient) -> None:
     """A notebook cell or an async application can call it as it is, or on a thread."""
 
