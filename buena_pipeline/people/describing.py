@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from buena_pipeline.people.keys import ADDRESSES, NOBODY, STRONG, Keys, holds_any, key_columns
-from buena_pipeline.schema import KEY_KIND, KEY_KINDS, LEAD_FIELDS, PEOPLE, PERSON_KEYS
+from buena_pipeline.schema import KEY_KIND, KEY_KINDS, LEAD_FIELDS, PEOPLE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -74,12 +74,12 @@ def person_keys(identified: pl.DataFrame, person: pl.Series) -> pl.DataFrame:
     could never be found again otherwise, and would be bought in every run.
 
     Args:
-        identified: the rows, with the columns ``key_*``.
+        identified: the rows, with the columns ``key_*``, see ``group_people``.
         person: what ``group_people`` said of them.
 
     Returns:
         A frame of ``schema.PERSON_KEYS`` without repetitions, ordered by person, then strength of the kind,
-        then first appearance.
+        then first appearance, row by row. The values are UInt64 where the keys are.
 
     Example:
         >>> from buena_pipeline.people import group_people
@@ -87,22 +87,61 @@ def person_keys(identified: pl.DataFrame, person: pl.Series) -> pl.DataFrame:
         >>> person_keys(rows, group_people(rows)).rows()
         [(0, 'linkedin', 'jane'), (1, 'linkedin', 'jo')]
     """
+    cells = person_key_cells(identified, person)
+    columns = cells["column"].dtype.categories  # type: ignore[attr-defined]
+    if columns.is_empty():
+        values = pl.Series("value", dtype=pl.String)
+    else:
+        place = cells["column"].to_physical().cast(pl.UInt64) * identified.height + cells["row"]
+        values = pl.concat([identified[name] for name in columns]).gather(place).alias("value")
+    return cells.select("person", "kind").with_columns(values)
+
+
+def person_key_cells(identified: pl.DataFrame, person: pl.Series) -> pl.DataFrame:
+    """List where the keys by which each person can be found again stand: ``person_keys`` without the values.
+
+    For whoever has only hashes of the keys in the rows, and what they are hashes of somewhere else.
+
+    Args:
+        identified: the rows, with the columns ``key_*``, see ``group_people``.
+        person: what ``group_people`` said of them.
+
+    Returns:
+        A frame of ``person`` (UInt32), ``kind`` (``schema.KEY_KIND``), ``column`` (an Enum of the columns
+        ``key_*``, strongest kind first) and ``row`` (UInt32): one row per key with the first cell that holds
+        it, in the order of ``person_keys``.
+
+    Example:
+        >>> from buena_pipeline.people import group_people
+        >>> rows = pl.DataFrame({"key_email_0": [3, 7], "key_email_1": [7, None]}).cast(pl.UInt64)
+        >>> person_key_cells(rows, group_people(rows)).rows()
+        [(0, 'email', 'key_email_0', 0), (0, 'email', 'key_email_1', 0)]
+    """
     number, people = _slots(person)
     with_profile = _people_with(identified, ("linkedin",), number, people)
     with_strong = _people_with(identified, STRONG, number, people)
-    parts, values, cells = [], [], 0
+    parts: list[pl.DataFrame] = []
+    columns: list[str] = []
     for kind in KEY_KINDS:
         keys = Keys.of(identified, kind)
         owner = keys.least(number)
         if (several := owner != keys.most(number)).any():
             stronger = with_strong if kind == "name" else with_profile
             owner[several] = keys.least(np.where(stronger[number], NOBODY, number))[several]
-        part = {"person": owner, "row": keys.first_rows(), "cell": keys.cells[keys.starts] + cells}
+        cells = np.concatenate([keys.first_cells(), keys.lone_cells(identified)])
+        row, column = np.divmod(cells, max(len(keys.columns), 1))
+        owner = np.concatenate([owner, number[row[len(owner) :]]])
+        part = {"person": owner, "column": column + len(columns), "row": row}
         parts.append(pl.DataFrame(part).filter(owner < people).with_columns(kind=pl.lit(kind, KEY_KIND)))
-        values.append(keys.values)
-        cells += len(keys.values)
-    ordered = pl.concat(parts).sort("person", "kind", "row", "cell")
-    return ordered.with_columns(pl.concat(values).gather(ordered["cell"]).alias("value")).select(*PERSON_KEYS)
+        columns += keys.columns
+    ordered = pl.concat(parts).sort("person", "kind", "row", "column")
+    names = pl.Series(columns, dtype=pl.Enum(columns))
+    return ordered.select(
+        pl.col("person").cast(pl.UInt32),
+        "kind",
+        names.gather(ordered["column"]).alias("column"),
+        pl.col("row").cast(pl.UInt32),
+    )
 
 
 def _slots(person: pl.Series) -> tuple[Rows, int]:

@@ -16,7 +16,7 @@ from buena_pipeline.people.keys import ADDRESSES, NOBODY, STRONG, Keys, holds_an
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from buena_pipeline.people.keys import Mask, Rows
+    from buena_pipeline.people.keys import Indexes, Mask, Rows
 
 
 def group_people(identified: pl.DataFrame) -> pl.Series:
@@ -28,8 +28,9 @@ def group_people(identified: pl.DataFrame) -> pl.Series:
     the one person of that name, or all rows like it where there is no such person, or several.
 
     Args:
-        identified: rows with any of the String columns ``key_linkedin``, ``key_email_0`` ...,
-            ``key_mailbox_0`` ... and ``key_name``, as ``identity.identify`` returns them.
+        identified: rows with any of the columns ``key_linkedin``, ``key_email_0`` ..., ``key_mailbox_0`` ...
+            and ``key_name``, as ``identity.identify`` returns them; all of them String, or all of them UInt64
+            with a hash of 64 bits in the place of each key.
 
     Returns:
         The Series ``person`` (UInt32), in step with the rows: 0, 1, 2 ... in order of first appearance, null
@@ -47,15 +48,15 @@ def group_people(identified: pl.DataFrame) -> pl.Series:
     """
     linkedin, *addresses = (Keys.of(identified, kind) for kind in STRONG)
     label = _connect(identified.height, [linkedin, *addresses])
-    profiles = np.bincount(label[linkedin.first_rows()], minlength=identified.height)
-    if (profiles > 1).any():
-        rows = np.flatnonzero(profiles[label] > 1)
-        label[rows] = rows[_split(identified[rows])]
+    rows = _with_several_profiles(label, linkedin, holds_any(identified, ("linkedin",)))
     del linkedin, addresses
+    if rows.size:
+        label[rows] = rows[_split(identified[rows])]
     strong = holds_any(identified, STRONG)
     named = holds_any(identified, ("name",))
     if (weak := named & ~strong).any():
-        names = identified["key_name"].hash()
+        names = identified["key_name"]
+        names = names if names.dtype == pl.UInt64 else names.hash()
         sought = names.is_in(names.filter(weak).unique().implode())
         _join_by_name(
             label, Keys.of(identified.select(key_name=pl.when(sought).then("key_name")), "name"), strong
@@ -89,6 +90,19 @@ def _follow(label: Rows, rows: Rows | slice) -> None:
     while (ahead != label[rows]).any():
         label[rows] = ahead
         ahead = label[label[rows]]
+
+
+def _with_several_profiles(label: Rows, linkedin: Keys, has_profile: Mask) -> Indexes:
+    """The rows of all groups that hold more than one profile."""
+    profile = np.arange(len(label), dtype=np.uint32)
+    profile[linkedin.rows] = linkedin.spread(linkedin.first_rows())
+    holders = np.flatnonzero(has_profile)
+    profile, group = profile[holders], label[holders]
+    some = np.empty_like(label)
+    some[group] = profile
+    several = np.zeros(len(label), dtype=np.bool_)
+    several[group[some[group] != profile]] = True
+    return np.flatnonzero(several[label])
 
 
 def _split(group: pl.DataFrame) -> Rows:

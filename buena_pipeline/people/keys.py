@@ -29,33 +29,45 @@ STRONG: Final = ("linkedin", *ADDRESSES)
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """All keys of one kind, equal ones side by side.
+    """The keys of one kind that stand in several cells, equal ones side by side.
 
-    They are compared by polars' 64-bit hash, which is stored nowhere. A collision would make one person of
-    two strangers; among ten million different keys the odds of a single one are 1 to 370,000.
+    Text is compared by polars' 64-bit hash, which is stored nowhere; numbers are hashes already. A collision
+    would make one person of two strangers; among ten million different keys the odds of a single one are 1
+    to 370,000. Cells are numbered row by row: the row times the number of columns, plus the column.
 
     Attributes:
-        values: the key of every cell that holds one.
-        cells: the cells in an order in which equal keys are neighbours, the first one first.
-        rows: the row of each of these cells.
+        columns: the names of the columns of this kind.
+        cells: these cells, equal keys as neighbours.
+        rows: the row of each of them.
         starts: where in that order the next key begins.
     """
 
-    values: pl.Series
+    columns: list[str]
     cells: Indexes
     rows: Rows
     starts: Indexes
 
     @classmethod
     def of(cls, identified: pl.DataFrame, kind: str) -> Keys:
-        """The keys in all columns of one kind."""
-        columns = [identified[name] for name in key_columns(identified.columns, (kind,))]
-        values = pl.concat([pl.Series(dtype=pl.String), *(column.drop_nulls() for column in columns)])
-        rows = pl.concat(
-            [pl.Series(dtype=pl.UInt32), *(column.is_not_null().arg_true() for column in columns)]
-        )
-        cells, starts = _side_by_side(values.hash().to_numpy())
-        return cls(values, cells, rows.to_numpy()[cells], starts)
+        """The keys in all columns of one kind, String or UInt64, that stand there more than once."""
+        columns = key_columns(identified.columns, (kind,))
+        cells = filled_cells(identified, columns)
+        hashes = pl.concat([pl.Series(dtype=pl.UInt64), *(_hashes(identified[name]) for name in columns)])
+        order, starts = _side_by_side(hashes.to_numpy())
+        cells = cells[order]
+        rows = (cells // max(len(columns), 1)).astype(np.uint32)
+        return cls(columns, cells, rows, starts)
+
+    def first_cells(self) -> Indexes:
+        """The first cell that holds each key."""
+        return np.minimum.reduceat(self.cells, self.starts)
+
+    def lone_cells(self, identified: pl.DataFrame) -> Indexes:
+        """The cells whose key stands nowhere else, column by column."""
+        lone = np.ones(identified.height * len(self.columns), dtype=np.bool_)
+        lone[self.cells] = False
+        cells = filled_cells(identified, self.columns)
+        return cells[lone[cells]]
 
     def first_rows(self) -> Rows:
         """The first row that holds each key."""
@@ -80,27 +92,55 @@ class Keys:
         return self.rows[later], first[later]
 
 
-def _side_by_side(hashes: NDArray[np.uint64]) -> tuple[Indexes, Indexes]:
-    """An order in which equal hashes are neighbours, earlier cells first, and where in it another begins.
+def filled_cells(identified: pl.DataFrame, columns: list[str]) -> Indexes:
+    """The cells of these columns that hold a key, column by column."""
+    filled = [np.zeros(0, dtype=np.int64)]
+    for nth, name in enumerate(columns):
+        rows = identified[name].is_not_null().arg_true().to_numpy().astype(np.int64)
+        filled.append(rows * len(columns) + nth)
+    return np.concatenate(filled)
 
-    Sorting numbers takes a third of the time of sorting cells by them. So what is sorted is the upper bits
-    of each hash with the cell in the lower ones; the few runs of equal upper bits that mix hashes are sorted
-    again.
+
+def _hashes(column: pl.Series) -> pl.Series:
+    """What the keys of a column are compared by."""
+    keys = column.drop_nulls()
+    return keys if keys.dtype == pl.UInt64 else keys.hash()
+
+
+def _side_by_side(hashes: NDArray[np.uint64]) -> tuple[Indexes, Indexes]:
+    """The places of all hashes that occur more than once, equal ones as neighbours, and where others begin.
+
+    Sorting numbers takes a third of the time of sorting places by them. So what is sorted is the upper bits
+    of each hash with the place in the lower ones. What is alone with its upper bits is done with; the few
+    runs of equal upper bits that mix hashes are sorted again.
     """
     lower = np.uint64((1 << len(hashes).bit_length()) - 1)
     upper = (hashes & ~lower) | np.arange(len(hashes), dtype=np.uint64)
     upper.sort()
-    cells = (upper & lower).astype(np.intp)
+    places = (upper & lower).astype(np.intp)
     upper &= ~lower
-    ordered = hashes[cells]
+    several = _has_equal_neighbour(upper)
+    places, upper = places[several], upper[several]
+    ordered = hashes[places]
     mixed = np.unique(upper[1:][(upper[1:] == upper[:-1]) & (ordered[1:] != ordered[:-1])])
     for begin, end in zip(np.searchsorted(upper, mixed), np.searchsorted(upper, mixed, "right"), strict=True):
         again = np.argsort(ordered[begin:end], kind="stable")
-        cells[begin:end] = cells[begin:end][again]
+        places[begin:end] = places[begin:end][again]
         ordered[begin:end] = ordered[begin:end][again]
-    differs = np.ones(len(cells), dtype=np.bool_)
+    several = _has_equal_neighbour(ordered)
+    places, ordered = places[several], ordered[several]
+    differs = np.ones(len(places), dtype=np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=differs[1:])
-    return cells, np.flatnonzero(differs)
+    return places, np.flatnonzero(differs)
+
+
+def _has_equal_neighbour(ordered: NDArray[np.uint64]) -> Mask:
+    """Which of these numbers stand beside an equal one."""
+    several = np.zeros(len(ordered), dtype=np.bool_)
+    equal = ordered[1:] == ordered[:-1]
+    several[1:] = equal
+    several[:-1] |= equal
+    return several
 
 
 def key_columns(columns: Iterable[str], kinds: Iterable[str]) -> list[str]:
