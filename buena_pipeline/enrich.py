@@ -10,10 +10,11 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, overload
 
 import polars as pl
 
@@ -22,17 +23,23 @@ from buena_pipeline.columns import LeadColumns, find_columns
 from buena_pipeline.draft import Draft
 from buena_pipeline.entries import Account
 from buena_pipeline.errors import ColumnError, InputError, SettingsError, StoreError
+from buena_pipeline.identity import identify
 from buena_pipeline.interrupt import Interrupted, Stop, Terminated, stop_on_signals
+from buena_pipeline.join_back import JoinBack
+from buena_pipeline.lazy import as_lazy_frame
+from buena_pipeline.lead_table import LeadTable
 from buena_pipeline.ledger import Ledger
+from buena_pipeline.lookup import Lookup
 from buena_pipeline.pace import time_for
-from buena_pipeline.plan import batches, count_requests, decide, resolve_people
+from buena_pipeline.plan import batches, decide, resolve_people
 from buena_pipeline.purchase import Buyer
 from buena_pipeline.result import Bill, EnrichmentPlan, EnrichmentProgress, EnrichmentReport, EnrichmentResult
-from buena_pipeline.schema import BLOCK_OF, DEFAULT_PREFIX, ENRICHED, RECORD, RUN_ROWS, STATUS
+from buena_pipeline.schema import DEFAULT_PREFIX, ENRICHED, RUN_ROWS
 from buena_pipeline.settings import EnrichmentOptions, RateLimits
-from buena_pipeline.store import EnrichmentStore, Transaction
+from buena_pipeline.store import EnrichmentStore, Transaction, digest_columns
 from buena_pipeline.summary import NO_IDENTIFIER, make_plan, make_report
-from buena_pipeline.tables import as_frame, as_lead_table
+from buena_pipeline.survey import Survey
+from buena_pipeline.tables import as_lead_table
 from buena_pipeline.terms import MAX_AGE, MAX_WAIT, RETRY_FAILED_AFTER, Terms, affordable
 
 Columns = Mapping[str, str | Sequence[str] | None]
@@ -43,10 +50,6 @@ _PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 
 _processes: Final[list[int]] = []
 """The process in which polars was first put to work from here, and started its threads."""
-
-
-_ERASED: Final = "erased from the store while the run went on; run again"
-"""Why somebody is deferred of whom nothing is there any more."""
 
 
 class Enricher:
@@ -142,14 +145,21 @@ class Enricher:
             self._client.close()
             self._client = None
 
-    def run(self, frame: Any) -> EnrichmentResult:
+    @overload
+    def run(self, frame: pl.LazyFrame) -> EnrichmentResult[pl.LazyFrame]: ...
+    @overload
+    def run(self, frame: Any) -> EnrichmentResult[pl.DataFrame]: ...
+    def run(self, frame: Any) -> EnrichmentResult[Any]:
         """Enriches a table: buys what is not known, and gives every row back.
 
         Args:
-            frame: a polars DataFrame or LazyFrame, or any table with the Arrow PyCapsule interface.
+            frame: a polars DataFrame or LazyFrame, or any table with the Arrow PyCapsule interface. A
+                LazyFrame is read twice, a chunk of rows at a time: now, the columns that say who the leads
+                are, and when the result is collected or sunk.
 
         Returns:
             The table with the columns of ``schema.ENRICHED`` added, same rows, same order, and the report.
+            The table is a LazyFrame for a LazyFrame, else a DataFrame.
 
         Raises:
             ColumnError: if a column is missing, ambiguous, nested, or would be overwritten; before any cost.
@@ -160,17 +170,53 @@ class Enricher:
             Interrupted, Terminated: after Ctrl-C (a KeyboardInterrupt) or SIGTERM (a SystemExit), when the
                 answers on their way are in the store; ``report`` says how far the run came.
         """
-        _require_own_process()
-        table = as_frame(frame)
-        run_id = str(uuid.uuid4())
-        draft, marks = self._prepare(table, run_id)
-        outcomes, bill = self._buy(draft, marks, run_id)
-        self._learn(draft)
-        statuses = draft.statuses(outcomes)
-        enriched = self._join_back(draft, statuses)
-        report = make_report(draft, statuses, run_id=run_id, bill=bill)
-        self._log_run(report, "finished")
-        return EnrichmentResult(enriched, report)
+        table = LeadTable(frame, priority=self.priority)
+        joined, report = self._bought(table)
+        if isinstance(table.frame, pl.DataFrame):
+            added = pl.concat([joined.schema.to_frame(), *joined.read(table, joined.schema.names())])
+            return EnrichmentResult(table.frame.hstack(added), report)
+        schema = pl.Schema({**table.schema, **joined.schema})
+
+        def read(names: Sequence[str], rows: int | None, _: pl.Expr | None) -> Iterator[pl.DataFrame]:
+            return joined.read(table.head(rows), names)
+
+        return EnrichmentResult(as_lazy_frame(read, schema), report)
+
+    def stream(self, frame: pl.LazyFrame) -> pl.LazyFrame:
+        """Enriches a LazyFrame when it is collected or sunk, a chunk of rows at a time.
+
+        What the query does not need is not bought: ``head`` reads only so many rows, people all of whose rows
+        a filter on columns of the table leaves out are not bought, and nobody is if no column that enrichment
+        adds is asked for.
+
+        Args:
+            frame: as for ``run``.
+
+        Returns:
+            What ``run`` would; its schema is known without running it. It raises what ``run`` would.
+
+        Raises:
+            ColumnError: as ``run`` would.
+        """
+        whole = LeadTable(frame, priority=self.priority)
+        self.check(whole.schema)
+        schema = pl.Schema({**whole.schema, **self._added()})
+
+        def read(names: Sequence[str], rows: int | None, predicate: pl.Expr | None) -> Iterator[pl.DataFrame]:
+            table = whole.head(rows)
+            if all(name in whole.schema for name in names):
+                yield from table.chunks(names)
+                return
+            if predicate is not None and any(
+                name not in whole.schema for name in predicate.meta.root_names()
+            ):
+                predicate = None
+            # one of its own for each: the same LazyFrame may be collected twice at once
+            with copy(self) as buyer:
+                joined, _ = buyer._bought(table, wanted=predicate)  # noqa: SLF001
+            yield from joined.read(table, names)
+
+        return as_lazy_frame(read, schema)
 
     def plan(self, frame: Any) -> EnrichmentPlan:
         """What ``run`` would do and cost; sends nothing.
@@ -185,10 +231,9 @@ class Enricher:
             ColumnError: as ``run`` would.
             StoreError: if the store cannot be read.
         """
-        _require_own_process()
-        draft, _ = self._prepare(as_frame(frame))
+        draft, _ = self._prepare(LeadTable(frame, priority=self.priority))
         limits = RateLimits() if self._client is None else self._client.limits
-        requests = count_requests(draft.to_buy())
+        requests = draft.count_requests()
         wait = time_for(requests, [], limits, now=datetime.now(UTC)) if limits else timedelta(0)
         return make_plan(draft, requests=requests, time=wait)
 
@@ -204,12 +249,11 @@ class Enricher:
         Raises:
             InputError: if a field has another name, or none identifies the lead.
         """
-        _require_own_process()
-        draft, _ = self._prepare(as_lead_table(lead))
-        if draft.people.is_empty():
+        table = LeadTable(as_lead_table(lead))
+        draft, _ = self._prepare(table)
+        if not draft.count:
             raise InputError(f"The lead has {NO_IDENTIFIER}.")
-        row = self._join_back(draft, draft.statuses(Ledger.no_outcomes())).row(0, named=True)
-        known = self._unprefixed(row)
+        known = self._joined(draft, draft.statuses(Ledger.no_outcomes())).only_row()
         # whether a run would buy something of them again is a question for ``plan``
         return known | {"status": "cached", "error": None} if known["enriched_at"] is not None else None
 
@@ -226,7 +270,8 @@ class Enricher:
             InputError: as for ``lookup``.
             VendorError: as for ``run``.
         """
-        return self._unprefixed(self.run(as_lead_table(lead)).frame.row(0, named=True))
+        joined, _ = self._bought(LeadTable(as_lead_table(lead)))
+        return joined.only_row()
 
     # --- the steps --------------------------------------------------------------------------------------
 
@@ -248,13 +293,56 @@ class Enricher:
             )
         return find_columns(schema, self.columns)
 
-    def _prepare(self, frame: pl.DataFrame, run_id: str = "") -> tuple[Draft, tuple[object, ...]]:
+    def _bought(
+        self, table: LeadTable, *, wanted: pl.Expr | None = None
+    ) -> tuple[JoinBack, EnrichmentReport]:
+        """Buys what is not known of a table, and says what became of its people."""
+        run_id = str(uuid.uuid4())
+        draft, marks = self._prepare(table, run_id, wanted=wanted)
+        outcomes, bill = self._buy(table, draft, marks, run_id)
+        statuses = draft.statuses(outcomes)
+        report = make_report(draft, statuses, run_id=run_id, bill=bill)
+        self._log_run(report, "finished")
+        return self._joined(draft, statuses), report
+
+    def _joined(self, draft: Draft, statuses: pl.DataFrame) -> JoinBack:
+        return JoinBack(self.store, draft, statuses, blocks=self.options.blocks, prefix=self.prefix)
+
+    def _prepare(
+        self, table: LeadTable, run_id: str = "", *, wanted: pl.Expr | None = None
+    ) -> tuple[Draft, tuple[object, ...]]:
         """Who is in the table, what is to be done, and the ledger's marks at that moment. Costs nothing."""
-        draft = Draft.of(frame, self.check(frame.schema), self.priority, began=datetime.now(UTC))
+        _require_own_process()
+        began = datetime.now(UTC)
+        columns = self.check(table.schema)
+        survey = Survey(columns.names, movable=table.is_lazy)
+        for chunk in table.chunks(columns.names, with_priority=True, wanted=wanted):
+            survey.add(chunk, digest_columns(identify(chunk, columns)))
+        draft = Draft.of(survey, columns, began=began)
         with self.store.consult() as turn:
             if run_id and not self.store.read_only:
                 turn.settle_unknown(now=datetime.now(UTC))
             return draft, self._decide(draft, turn, run_id)
+
+    def _describe(self, table: LeadTable, draft: Draft) -> None:
+        """Reads what can be sent of the people who are to be bought."""
+        wanted = draft.undescribed()
+        if wanted is None:
+            return
+        offset = 0
+        rows, keys, people = [], [], []
+        for chunk in table.chunks(draft.columns.names):
+            person, _ = draft.person_of(chunk, offset=offset)
+            offset += chunk.height
+            some = wanted.gather(person).fill_null(value=False)
+            if some.any():
+                rows.append(identify(chunk.filter(some), draft.columns))
+                keys.append(digest_columns(rows[-1]))
+                people.append(person.filter(some))
+        if people:
+            draft.describe(
+                pl.concat(rows, how="diagonal"), pl.concat(keys, how="diagonal"), pl.concat(people)
+            )
 
     def _decide(
         self,
@@ -276,20 +364,20 @@ class Enricher:
         most = affordable(left, draft.price or 1.0) if self.terms.limited else None
 
         def decided(keys: pl.DataFrame) -> pl.DataFrame:
-            own_id, known = turn.lookup(keys)
-            if again is None:
-                draft.known = known.select("person", "person_id")
-            return self._decided(own_id, known, keys, began=draft.began)
+            found = turn.lookup(keys)
+            decisions = self._decided(found, began=draft.began)
+            if again is None and run_id:
+                draft.learn(found, decisions)
+            return decisions
 
+        draft.file_id = turn.file_id() if again is None else draft.file_id
         draft.decide(decided, max_people=most, reason=reason, again=again)
         return marks
 
-    def _decided(
-        self, own_id: pl.DataFrame, known: pl.DataFrame, keys: pl.DataFrame, *, began: datetime
-    ) -> pl.DataFrame:
-        """What is to be done for people with these keys, by the terms of a run that began then."""
+    def _decided(self, found: Lookup, *, began: datetime) -> pl.DataFrame:
+        """What is to be done for people of whom this is known, by the terms of a run that began then."""
         return decide(
-            resolve_people(own_id, known, keys),
+            resolve_people(found.own_id, found.known, found.keys),
             wanted=self.options.blocks,
             began=began,
             now=datetime.now(UTC),
@@ -298,9 +386,12 @@ class Enricher:
             retry_unknown=self.terms.retry_unknown,
         )
 
-    def _buy(self, draft: Draft, marks: tuple[object, ...], run_id: str) -> tuple[pl.DataFrame, Bill]:
+    def _buy(
+        self, table: LeadTable, draft: Draft, marks: tuple[object, ...], run_id: str
+    ) -> tuple[pl.DataFrame, Bill]:
         """Buys what the plan says; what was bought is in the store when this returns or raises."""
         if not draft.decisions["decision"].is_in(["buy", "wait"]).any():
+            self._learn(draft)
             return Ledger.no_outcomes(), Bill()
         if self._client is None:
             self._client = BuenaClient()
@@ -308,31 +399,40 @@ class Enricher:
         account = Account(client.account, client.limits, timedelta(seconds=client.longest))
         decided = partial(self._decided, began=draft.began)
         ledger = Ledger(self.store, run_id=run_id, account=account, decide=decided)
-        self._log(run_id, "started", draft.frame.height)
+        self._log(run_id, "started", draft.rows)
         with self.store.living(run_id), stop_on_signals() as stop:
             buyer = Buyer(
                 client, ledger, terms=self.terms, stop=stop, price=draft.price, progress=self.progress
             )
             try:
-                self._settle(draft, marks, ledger, buyer, stop)
+                self._settle(table, draft, marks=marks, ledger=ledger, buyer=buyer, stop=stop)
             except BaseException:
                 with contextlib.suppress(StoreError):
-                    self._log(run_id, "stopped", draft.frame.height)
+                    self._log(run_id, "stopped", draft.rows)
                 raise
         outcomes = ledger.outcomes()
         if stop.is_set() or buyer.bill.halted is not None:
             report = make_report(draft, draft.statuses(outcomes), run_id=run_id, bill=buyer.bill)
             self._log_run(report, "stopped")
             raise buyer.bill.halted or _stopped(stop, report)
+        self._learn(draft)
         return outcomes, buyer.bill
 
     def _settle(
-        self, draft: Draft, marks: tuple[object, ...], ledger: Ledger, buyer: Buyer, stop: Stop
+        self,
+        table: LeadTable,
+        draft: Draft,
+        *,
+        marks: tuple[object, ...],
+        ledger: Ledger,
+        buyer: Buyer,
+        stop: Stop,
     ) -> None:
         """Buys, and waits for what other runs are buying of the same people, until nobody is left."""
         guessed = draft.price is None
         pauses = iter(_PAUSES)
         while True:
+            self._describe(table, draft)
             bought = draft.to_buy()
             if bought.height:
                 ledger.is_for(draft.keys_to_buy(), marks=marks)
@@ -360,45 +460,8 @@ class Enricher:
 
     def _learn(self, draft: Draft) -> None:
         """Keys that the table brought for people who did not have to be bought: known from now on."""
-        if self.store.read_only:
-            return
-        served = draft.decisions.filter(pl.col("decision").is_in(["cached", "failed"]))
-        keys = draft.keys.join(served.select("person", "person_id"), on="person")
-        if keys.height > draft.known.join(served, on=["person", "person_id"], how="semi").height:
-            self.store.learn(keys.select("person_id", "kind", "value"), now=datetime.now(UTC))
-
-    def _join_back(self, draft: Draft, statuses: pl.DataFrame) -> pl.DataFrame:
-        """The table with its new columns."""
-        served = statuses.filter(pl.col("status") != "suppressed")["person_id"].unique()
-        records = self._only_wanted(self.store.fetch(served))
-        erased = pl.col("status").is_in(["enriched", "cached"]) & pl.col("current_id").is_null()
-        by_person = (
-            statuses.join(
-                records, left_on="person_id", right_on="asked_id", how="left", maintain_order="left"
-            )
-            .with_columns(
-                pl.coalesce("current_id", "person_id").alias("person_id"),
-                status=pl.when(erased).then(pl.lit("deferred", STATUS)).otherwise("status"),
-                error=pl.when(erased).then(pl.lit(_ERASED)).otherwise("error"),
-            )
-            .select(ENRICHED.names())
-            .cast(ENRICHED)
-        )
-        # a gather, not a join: people are numbered in the order of their rows
-        added = by_person.select(pl.all().gather(draft.person)).with_columns(
-            status=pl.col("status").fill_null(pl.lit("invalid", STATUS)),
-            error=pl.when(pl.lit(draft.person).is_null()).then(pl.lit(NO_IDENTIFIER)).otherwise("error"),
-        )
-        return draft.frame.hstack(added.rename(lambda name: self.prefix + name))
-
-    def _only_wanted(self, records: pl.DataFrame) -> pl.DataFrame:
-        """Blocks that were not asked for stay empty, whatever the store knows: same call, same columns."""
-        unwanted = [
-            name for name in RECORD if BLOCK_OF.get(name, self.options.blocks[0]) not in self.options.blocks
-        ]
-        return records.rename({"person_id": "current_id"}).with_columns(
-            pl.lit(None, RECORD[name]).alias(name) for name in unwanted
-        )
+        if not self.store.read_only and draft.unlearned.height:
+            self.store.learn(draft.unlearned, now=datetime.now(UTC))
 
     def _log_run(self, report: EnrichmentReport, state: str) -> None:
         """The receipt of a run, also of one that cost nothing."""
@@ -420,8 +483,8 @@ class Enricher:
         }
         self.store.commit(new_run=pl.DataFrame([row], schema=RUN_ROWS))
 
-    def _unprefixed(self, row: dict[str, Any]) -> dict[str, Any]:
-        return {name: row[self.prefix + name] for name in ENRICHED}
+    def _added(self) -> pl.Schema:
+        return pl.Schema({self.prefix + name: dtype for name, dtype in ENRICHED.items()})
 
 
 def _require_own_process() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from copy import copy
 from datetime import timedelta
 from typing import Any, overload
 
@@ -13,7 +12,7 @@ import polars as pl
 from buena_pipeline.client import BuenaClient
 from buena_pipeline.enrich import Columns, Enricher
 from buena_pipeline.result import EnrichmentPlan, EnrichmentProgress
-from buena_pipeline.schema import DEFAULT_PREFIX, ENRICHED
+from buena_pipeline.schema import DEFAULT_PREFIX
 from buena_pipeline.settings import EnrichmentOptions
 from buena_pipeline.store import EnrichmentStore
 from buena_pipeline.terms import MAX_AGE, MAX_WAIT, RETRY_FAILED_AFTER
@@ -134,17 +133,11 @@ def enrich_frame(
         progress=progress,
     )
 
-    def enriched(table: Any) -> pl.DataFrame:
-        # one of its own for each: the same LazyFrame may be collected twice at once
-        with copy(enricher) as buyer:
-            return buyer.run(table).frame
-
-    if not isinstance(frame, pl.LazyFrame):
-        return enriched(frame)
-    schema = frame.collect_schema()
-    enricher.check(schema)
-    added = {prefix + name: dtype for name, dtype in ENRICHED.items()}
-    return pl.defer(lambda: enriched(frame), schema=pl.Schema({**schema, **added}))
+    if isinstance(frame, pl.LazyFrame):
+        return enricher.stream(frame)
+    with enricher:
+        enriched: pl.DataFrame = enricher.run(frame).frame
+        return enriched
 
 
 def plan_frame(

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import polars as pl
 
-from buena_pipeline.schema import KEY_KIND
+from buena_pipeline.schema import KEY_KIND, UUID
 
-_KEYS = pl.Schema({"person": pl.UInt32(), "person_id": pl.String(), "kind": KEY_KIND, "value": pl.String()})
+_KEYS = pl.Schema({"person": pl.UInt32(), "person_id": pl.String(), "kind": KEY_KIND, "key": UUID})
 
 
 class KeyIndex:
     """The keys of some people.
 
     Args:
-        keys: ``person``, ``person_id``, ``kind`` and ``value``, one row per key.
+        keys: ``person``, ``person_id``, ``kind`` and ``key``, one row per key.
 
     Example:
-        >>> keys = {"person": [0, 1], "person_id": ["p", "q"], "kind": "email", "value": ["p@x.y", "q@x.y"]}
-        >>> index = KeyIndex(pl.DataFrame(keys, schema_overrides={"person": pl.UInt32}))
-        >>> index.of(pl.DataFrame({"person_id": ["q"]}))["value"].to_list()
-        ['q@x.y']
-        >>> index.others(pl.DataFrame({"person_id": ["p"], "kind": ["email"], "value": ["q@x.y"]}))
+        >>> keys = {"person": [0, 1], "person_id": ["p", "q"], "kind": "email", "key": [17, 23]}
+        >>> index = KeyIndex(pl.DataFrame(keys))
+        >>> index.of(pl.DataFrame({"person_id": ["q"]}))["key"].to_list()
+        [23]
+        >>> index.others(pl.DataFrame({"person_id": ["p"], "key": [23]}, schema_overrides={"key": UUID}))
         ['q']
     """
 
     def __init__(self, keys: pl.DataFrame | None = None) -> None:
         self._keys = _KEYS.to_frame() if keys is None else keys.select(_KEYS.names()).cast(_KEYS)
-        self._order = {column: _in_order(self._keys[column]) for column in ("person_id", "value")}
+        self._order = {column: _in_order(self._keys[column]) for column in ("person_id", "key")}
 
     def of(self, people: pl.DataFrame) -> pl.DataFrame:
         """The keys of these people, in the order of the keys, with the other columns of ``people``.
@@ -42,10 +42,10 @@ class KeyIndex:
         """Ids of people who have one of these keys, but whom these keys are not said to belong to.
 
         Args:
-            keys: ``person_id``, ``kind`` and ``value``.
+            keys: ``person_id``, ``key``.
         """
-        said = keys.select("kind", "value", other="person_id").cast({"kind": KEY_KIND})
-        shared = self._among("value", said["value"]).join(said, on=["kind", "value"])
+        said = keys.select("key", other="person_id")
+        shared = self._among("key", said["key"]).join(said, on="key")
         return shared.filter(pl.col("person_id") != pl.col("other"))["person_id"].unique().to_list()
 
     def _among(self, column: str, values: pl.Series) -> pl.DataFrame:

@@ -16,14 +16,16 @@ import polars as pl
 from buena_pipeline.entries import Account, Entries, Request
 from buena_pipeline.errors import StoreError, StoreLockedError
 from buena_pipeline.key_index import KeyIndex
+from buena_pipeline.lookup import Lookup
 from buena_pipeline.pace import next_slot
 from buena_pipeline.plan import Batch
 from buena_pipeline.postings import Postings
 from buena_pipeline.schema import BLOCKS, IDENTITY_ROWS, REQUEST_ROWS, STATUS
-from buena_pipeline.store import EnrichmentStore, Transaction
+from buena_pipeline.store import EnrichmentStore, Transaction, digest_keys
+from buena_pipeline.uuids import as_text
 
-Decide = Callable[[pl.DataFrame, pl.DataFrame, pl.DataFrame], pl.DataFrame]
-"""From what the store knows of people (``own_id``, ``known``) and their keys to ``plan.decide`` of them."""
+Decide = Callable[[Lookup], pl.DataFrame]
+"""From what the store knows of people to ``plan.decide`` of them."""
 
 _PATIENCE: Final = 2.0
 """Seconds for which paid answers wait in memory for the file, before the journal keeps them."""
@@ -126,7 +128,7 @@ class Ledger(Entries):
         """Who is to be bought from now on.
 
         Args:
-            keys: ``person``, ``person_id``, ``kind`` and ``value``.
+            keys: ``person``, ``person_id``, ``kind`` and ``key``.
             marks: ``Transaction.marks`` from when they were looked up.
         """
         self._keys = KeyIndex(keys)
@@ -146,6 +148,8 @@ class Ledger(Entries):
         postings = self._postings
         frames = postings.frames() if postings else {}
         if frames:
+            confirmed = digest_keys(frames["new_identity"])
+            frames["new_identity"] = confirmed.select(IDENTITY_ROWS.names()).cast(IDENTITY_ROWS)
             self._revealed.update(self._keys.others(frames["new_identity"]))
         with ExitStack() as stack:
             transaction = self._enter(stack, postings)
@@ -210,10 +214,10 @@ class Ledger(Entries):
         """Batches without people whom somebody else has taken on, who go to ``elsewhere``."""
         keys = self._keys.of(pl.concat(batch.people.select("person_id") for batch in batches))
         was = keys.select("person", was="person_id").unique()
-        keys = keys.select("person", "kind", "value")
-        now = self._decide(*transaction.lookup(keys), keys)
+        now = self._decide(transaction.lookup(keys.select("person", "kind", "key")))
         same = (
-            now.join(was, on="person")
+            now.with_columns(as_text(now["person_id"]))
+            .join(was, on="person")
             .group_by("was")
             .agg(
                 ours=((pl.col("decision") == "buy") & (pl.col("person_id") == pl.col("was"))).all(),
@@ -268,12 +272,10 @@ class Ledger(Entries):
         Unless the file was written anew since their request left, without them, or is another one.
         """
         entered = pl.col("file_id").eq_missing(pl.lit(file_id, pl.String))
-        fresh = frames["new_identity"].join(
-            self._flying.filter(entered), on=["person_id", "kind", "value"], how="anti"
-        )
+        fresh = frames["new_identity"].join(self._flying.filter(entered), on=["person_id", "key"], how="anti")
         lost = self._flying.filter(~entered).join(frames["new_request"], on="request_id", how="semi")
         keys = pl.concat([fresh, lost.select(IDENTITY_ROWS.names())])
-        return {**frames, "new_identity": keys.unique(["person_id", "kind", "value", "request_id"])}
+        return {**frames, "new_identity": keys.unique(["person_id", "key", "request_id"])}
 
     def _confirm(self, frames: dict[str, pl.DataFrame]) -> None:
         """What was entered is true now: the outcome of those who were answered."""

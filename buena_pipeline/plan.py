@@ -13,7 +13,7 @@ from typing import Final
 
 import polars as pl
 
-from buena_pipeline.schema import BLOCKS, KEY_KIND, LEAD_FIELDS
+from buena_pipeline.schema import BLOCKS, LEAD_FIELDS
 from buena_pipeline.terms import BEYOND_BUDGET
 from buena_pipeline.wire import MAX_LEADS
 
@@ -24,6 +24,8 @@ ELSEWHERE: Final = "another run is buying this person right now; run again"
 """Why somebody is deferred whom another run was not done with in time."""
 
 _SUPPRESSED: Final = "on the do-not-enrich list"
+
+_UNWANTED: Final = "all rows of this person are filtered out"
 
 _FACTS: Final = ("found_at", "failed_at", "failed_reason", "pending_since", "charged", "in_flight_until")
 _BLOCK_FACTS: Final = tuple(f"{block}{fact}" for block in BLOCKS for fact in ("_at", "_failed_at"))
@@ -56,13 +58,12 @@ def resolve_people(own_id: pl.DataFrame, known: pl.DataFrame, keys: pl.DataFrame
         keys: schema ``PERSON_KEYS``.
 
     Returns:
-        One row per person, ordered: ``person``, ``person_id``, ``suppressed``, and when what was bought or
-        not found.
+        One row per person, ordered: ``person``, ``person_id``, ``suppressed``, ``row``, and when what was
+        bought or not found.
     """
     strong = keys.filter(pl.col("kind") != "name").select("person").unique().with_columns(strong=True)
     hits = (
-        known.with_columns(pl.col("kind").cast(KEY_KIND))
-        .filter(pl.col("own") | (pl.col("candidates") == 1))
+        known.filter(pl.col("own") | (pl.col("candidates") == 1))
         .join(strong, on="person", how="left")
         .filter((pl.col("kind") != "name") | pl.col("strong").is_null() | pl.col("weak_only"))
         .sort(
@@ -70,7 +71,7 @@ def resolve_people(own_id: pl.DataFrame, known: pl.DataFrame, keys: pl.DataFrame
             descending=[False, False, True, False],
         )
         .unique("person", keep="first", maintain_order=True)
-        .select("person", "person_id", *_FACTS, *_BLOCK_FACTS)
+        .select("person", "person_id", "row", *_FACTS, *_BLOCK_FACTS)
     )
     return (
         own_id.rename({"person_id": "own_id"})
@@ -105,7 +106,8 @@ def decide(
     Returns:
         ``person``, ``person_id``, ``decision`` (one of ``DECISION``), ``blocks`` (bit mask of the blocks to
         buy, in the order of ``schema.BLOCKS``), ``stale`` (a block is there, but too old), ``unknown`` (an
-        earlier request has perhaps been charged) and ``error``; in the order of ``resolved``.
+        earlier request has perhaps been charged), ``row`` (where the record stands, if it is one row) and
+        ``error``; in the order of ``resolved``.
     """
 
     def recent(column: str, age: timedelta | None) -> pl.Expr:
@@ -161,6 +163,7 @@ def decide(
             pl.when("bought").then("blocks").otherwise(pl.lit(0, pl.UInt8)).alias("blocks"),
             pl.col("stale") & (pl.col("blocks") > 0),
             "unknown",
+            "row",
             error=pl.when(pl.col("decision") == "suppressed")
             .then(pl.lit(_SUPPRESSED))
             .when(pl.col("decision") == "wait")
@@ -226,6 +229,20 @@ def limit_people(
     )
 
 
+def leave_out(decisions: pl.DataFrame, people: pl.Series) -> pl.DataFrame:
+    """The decisions, with nobody bought of some people.
+
+    Args:
+        decisions: from ``decide``.
+        people: Boolean, one value per decision.
+    """
+    unwanted = pl.lit(people) & pl.col("decision").is_in(["buy", "wait"])
+    return decisions.with_columns(
+        decision=pl.when(unwanted).then(pl.lit("deferred", DECISION)).otherwise("decision"),
+        error=pl.when(unwanted).then(pl.lit(_UNWANTED)).otherwise("error"),
+    )
+
+
 def purchases(decisions: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
     """The people to buy, each once, in the order of buying.
 
@@ -274,5 +291,6 @@ def batches(bought: pl.DataFrame) -> Iterator[Batch]:
 
 
 def count_requests(bought: pl.DataFrame) -> int:
-    """How many requests ``batches`` will make."""
-    return int(bought.group_by("blocks").len().select((pl.col("len") / MAX_LEADS).ceil().sum()).item())
+    """How many requests ``batches`` will make of people with ``person_id`` and ``blocks``."""
+    people = bought.group_by("person_id").agg(pl.col("blocks").bitwise_or())
+    return int(people.group_by("blocks").len().select((pl.col("len") / MAX_LEADS).ceil().sum()).item())

@@ -12,7 +12,7 @@ import polars as pl
 
 from buena_pipeline.aliases import answer_keys
 from buena_pipeline.flatten import flatten
-from buena_pipeline.schema import ANSWER_ROWS, IDENTITY_ROWS, REQUEST_ROWS, RESPONSE_ROWS
+from buena_pipeline.schema import ANSWER_ROWS, REQUEST_ROWS, RESPONSE_ROWS
 
 _ANSWERED = pl.Schema({**ANSWER_ROWS, "body": pl.String()})
 
@@ -48,22 +48,20 @@ class Postings:
         return bool(self.answer or self.response)
 
     def frames(self) -> dict[str, pl.DataFrame]:
-        """The rows as the store takes them: raw bodies, typed records, and the keys that answers confirm."""
+        """The rows for the store: raw bodies, typed records, and the keys that answers confirm, by value."""
         answers = pl.DataFrame(self.answer, schema=_ANSWERED)
         bodies = answers.select("request_id", "person_id", pl.col("answered_at").alias("received_at"), "body")
         records = flatten(answers.select(pl.when("found").then("body"))["body"])
         answers = answers.drop(records.columns, "body").hstack(records).select(ANSWER_ROWS.names())
         found = answers.filter("found")
-        confirmed = (
-            answer_keys(found)
-            .cast({"kind": pl.String})
-            .join(found.select("person_id", "request_id", known_at="answered_at"), on="person_id")
+        confirmed = answer_keys(found).join(
+            found.select("person_id", "request_id", known_at="answered_at"), on="person_id"
         )
         return {
             "new_request": pl.DataFrame(self.request, schema=REQUEST_ROWS),
             "new_response": pl.concat([bodies, pl.DataFrame(self.response, schema=RESPONSE_ROWS)]),
             "new_answer": answers,
-            "new_identity": confirmed.select(IDENTITY_ROWS.names()).cast(IDENTITY_ROWS),
+            "new_identity": confirmed,
         }
 
     def to_json(self) -> str:

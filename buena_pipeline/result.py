@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from typing import Generic, TypeVar
 
 import polars as pl
 
 from buena_pipeline.errors import VendorError
+
+Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +134,19 @@ def _amount(credits_used: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class EnrichmentResult:
-    """An enriched table, and the report of the run that made it."""
+class EnrichmentResult(Generic[Frame]):
+    """An enriched table, and the report of the run that made it.
 
-    frame: pl.DataFrame
+    Attributes:
+        frame: a LazyFrame if a LazyFrame was enriched, else a DataFrame.
+        report: what was done and what it cost.
+    """
+
+    frame: Frame
     report: EnrichmentReport
 
     def __repr__(self) -> str:
-        return f"EnrichmentResult({self.frame.height} rows, run {self.report.run_id})"
+        return f"EnrichmentResult({self.report.rows} rows, run {self.report.run_id})"
 
 
 @dataclass(frozen=True, slots=True)

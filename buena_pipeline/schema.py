@@ -25,8 +25,14 @@ name, ``name`` a name together with a company. All but ``name`` are strong.
 
 KEY_KIND: Final = pl.Enum(KEY_KINDS)
 
-PERSON_KEYS: Final = pl.Schema({"person": pl.UInt32(), "kind": KEY_KIND, "value": pl.String()})
-"""The keys of the people of one table, each key with the one person it points to."""
+UUID: Final = pl.UInt128()
+"""A UUID as a number: keys, and the ids of people."""
+
+PERSON_KEYS: Final = pl.Schema({"person": pl.UInt32(), "kind": KEY_KIND, "key": UUID})
+"""The keys of the people of one table, each key with the one person it points to.
+
+A key is the MD5 digest of its kind and its value, which ``store.digests`` makes, so that no value travels.
+"""
 
 PEOPLE: Final = pl.Schema(
     [("person", pl.UInt32), *((name, pl.String()) for name in LEAD_FIELDS), ("rows", pl.UInt32())]
@@ -145,7 +151,7 @@ IDENTITY_ROWS: Final = pl.Schema(
     {
         "person_id": pl.String(),
         "kind": pl.String(),
-        "value": pl.String(),
+        "key": UUID,
         "request_id": pl.String(),
         "known_at": TIMESTAMP,
     }
@@ -154,11 +160,12 @@ IDENTITY_ROWS: Final = pl.Schema(
 KNOWN: Final = pl.Schema(
     {
         "person": pl.UInt32(),
-        "kind": pl.String(),
-        "person_id": pl.String(),
+        "kind": KEY_KIND,
+        "person_id": UUID,
         "own": pl.Boolean(),
         "candidates": pl.Int64(),
         "weak_only": pl.Boolean(),
+        "row": pl.Int64(),
         "found_at": TIMESTAMP,
         **{f"{block}_at": TIMESTAMP for block in BLOCKS},
         "failed_at": TIMESTAMP,
@@ -169,10 +176,11 @@ KNOWN: Final = pl.Schema(
         "in_flight_until": TIMESTAMP,
     }
 )
-"""One row per person of the table, key and person of the store it points to: what was bought when, the
-last request of unknown outcome and whether it was charged, until when one of another run may travel."""
+"""One row per person of the table, kind of key and person of the store it points to: where the record stands,
+if it is one row, what was bought when, the last request of unknown outcome and whether it was charged, until
+when one of another run may travel."""
 
-OWN_ID: Final = pl.Schema({"person": pl.UInt32(), "person_id": pl.String(), "suppressed": pl.Boolean()})
+OWN_ID: Final = pl.Schema({"person": pl.UInt32(), "person_id": UUID, "suppressed": pl.Boolean()})
 """The id each person of the table gets if it is new, and whether it is on the do-not-enrich list."""
 
 CHECKS: Final = pl.Schema(

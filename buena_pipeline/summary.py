@@ -10,6 +10,7 @@ import polars as pl
 from buena_pipeline.draft import Draft
 from buena_pipeline.plan import DECISION
 from buena_pipeline.result import Bill, EnrichmentPlan, EnrichmentReport
+from buena_pipeline.uuids import as_text
 
 NO_IDENTIFIER: Final = (
     "no usable identifier: an e-mail address, a LinkedIn profile, or first and last name with a company"
@@ -32,9 +33,9 @@ def make_plan(draft: Draft, *, requests: int, time: timedelta) -> EnrichmentPlan
     invalid = draft.person.null_count()
     to_buy = counts.get("buy", 0)
     return EnrichmentPlan(
-        rows=draft.frame.height,
+        rows=draft.rows,
         invalid=invalid,
-        duplicates=draft.frame.height - invalid - people.height,
+        duplicates=draft.rows - invalid - people.height,
         people=people.height,
         cached=counts.get("cached", 0),
         failed=counts.get("failed", 0),
@@ -65,14 +66,14 @@ def make_report(draft: Draft, statuses: pl.DataFrame, *, run_id: str, bill: Bill
     counts = _counts(people["status"])
     decisions = _people(draft.decisions)
     unusable = draft.person.null_count()
-    refused = draft.people.join(statuses.filter(pl.col("status") == "invalid"), on="person", how="semi")
-    duplicates = draft.frame.height - unusable - people.height
+    refused = (statuses["status"] == "invalid").arg_true()
+    duplicates = draft.rows - unusable - people.height
     remembered = decisions.filter(pl.col("decision") == "failed").height
     deferred = statuses.filter(pl.col("status") == "deferred")["error"]
     return EnrichmentReport(
         run_id=run_id,
-        rows=draft.frame.height,
-        invalid=unusable + int(refused["rows"].sum()),
+        rows=draft.rows,
+        invalid=unusable + draft.rows_of(refused),
         duplicates=duplicates,
         people=people.height,
         cached=counts.get("cached", 0),
@@ -103,7 +104,8 @@ def _counts(values: pl.Series) -> dict[str, int]:
 
 def _by_row(draft: Draft) -> pl.DataFrame:
     """What would become of each row of the table, in its order."""
-    by_person = draft.decisions.select("person_id", pl.col("decision").cast(ROW_DECISION), reason="error")
+    people = as_text(draft.decisions["person_id"])
+    by_person = draft.decisions.select(people, pl.col("decision").cast(ROW_DECISION), reason="error")
     return by_person.select(pl.all().gather(draft.person)).with_columns(
         decision=pl.col("decision").fill_null(pl.lit("invalid", ROW_DECISION)),
         reason=pl.when(pl.lit(draft.person).is_null()).then(pl.lit(NO_IDENTIFIER)).otherwise("reason"),

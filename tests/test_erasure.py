@@ -31,6 +31,8 @@ from buena_pipeline.store import mentions
 from buena_pipeline.store.mentions import keys_in, name_any, plain
 from buena_pipeline.store.rewriting import rewrite
 from buena_pipeline.store.subjects import subject_keys
+from buena_pipeline.uuids import as_text
+from tests.keys import key_of, keys_of
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 TABLES = ("answer", "identity", "link", "meta", "request", "response", "run", "suppression")
@@ -99,7 +101,7 @@ def write(
                     "request_id": request_id,
                     "person_id": person,
                     "kind": kind,
-                    "value": value,
+                    "key": key_of(kind, value),
                     "known_at": moment,
                 }
                 for person, kind, value in keys
@@ -287,14 +289,11 @@ def test_everybody_else_is_still_there(full: EnrichmentStore) -> None:
 def test_the_rest_of_the_library_goes_on_with_the_new_file(full: EnrichmentStore) -> None:
     """The same object and another one read and write it; the forgotten person is unknown to both."""
     full.forget(ADDRESS)
-    keys = pl.DataFrame(
-        {"person": [0, 1], "kind": ["email", "email"], "value": [ADDRESS, "omar@acme.example"]},
-        schema_overrides={"person": pl.UInt32},
-    )
+    keys = keys_of((0, "email", ADDRESS), (1, "email", "omar@acme.example"))
     for store in (full, EnrichmentStore(full.path)):
-        assert store.lookup(keys)[1]["person_id"].to_list() == [OMAR]
+        assert as_text(store.lookup(keys).known["person_id"]).to_list() == [OMAR]
     write(full, [BY_MAIL], day=9, answers={BY_MAIL: RECORD}, keys=((BY_MAIL, "email", ADDRESS),))
-    assert EnrichmentStore(full.path).lookup(keys)[1].height == 2
+    assert EnrichmentStore(full.path).lookup(keys).known.height == 2
     assert full.forget(ADDRESS) == 1
 
 

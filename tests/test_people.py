@@ -220,7 +220,7 @@ def test_hashed_keys_say_the_same(table):
     person = group_people(numbers)
     assert person.equals(group_people(identified))
     found = person_keys(numbers, person)
-    assert found.schema == {**PERSON_KEYS, "value": pl.UInt64}
+    assert found.schema == {**PERSON_KEYS, "key": pl.UInt64}
     named = [(number, kind, texts[value]) for number, kind, value in found.rows()]
     assert named == person_keys(identified, person).rows()
 
@@ -253,7 +253,7 @@ def test_hashes_that_share_their_upper_bits_are_told_apart():
         {"key_linkedin": [0, 1, 2**64 - 1, 2**64 - 2, 1, 0]}, schema={"key_linkedin": pl.UInt64}
     )
     assert group_people(near).to_list() == [0, 1, 2, 3, 1, 0]
-    assert person_keys(near, group_people(near))["value"].to_list() == [0, 1, 2**64 - 1, 2**64 - 2]
+    assert person_keys(near, group_people(near))["key"].to_list() == [0, 1, 2**64 - 1, 2**64 - 2]
 
 
 # --- rule by rule ----------------------------------------------------------------------------------------
@@ -413,7 +413,7 @@ def test_columns_may_be_absent(columns, height):
     person = group_people(identified)
     assert (person.name, person.dtype, person.to_list()) == ("person", pl.UInt32, [None] * height)
     described, keys = describe_people(identified, person), person_keys(identified, person)
-    assert (described.schema, keys.schema) == (PEOPLE, PERSON_KEYS)
+    assert (described.schema, keys.schema) == (PEOPLE, {**PERSON_KEYS, "key": pl.String})
     assert (described.height, keys.height) == (0, 0)
     numbers = identified.with_columns(pl.col(*columns).cast(pl.UInt64) for _ in columns[:1])
     assert group_people(numbers).to_list() == [None] * height

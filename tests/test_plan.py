@@ -17,7 +17,8 @@ from buena_pipeline.plan import (
     purchases,
     resolve_people,
 )
-from buena_pipeline.schema import BLOCKS, KNOWN, LEAD_FIELDS, OWN_ID, PEOPLE, PERSON_KEYS
+from buena_pipeline.schema import BLOCKS, KNOWN, LEAD_FIELDS, OWN_ID, PEOPLE
+from tests.keys import keys_of
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -31,8 +32,8 @@ def known(*rows: dict[str, object]) -> pl.DataFrame:
 
 def resolved(**facts: object) -> pl.DataFrame:
     """One person of the store, bought as told."""
-    columns = {name: KNOWN[name] for name in KNOWN.names()[KNOWN.names().index("found_at") :]}
-    row = {"person": 0, "person_id": "p", "suppressed": False, **dict.fromkeys(columns), **facts}
+    columns = {name: KNOWN[name] for name in KNOWN.names()[KNOWN.names().index("row") :]}
+    row = {"person": 0, "person_id": 1, "suppressed": False, **dict.fromkeys(columns), **facts}
     return pl.DataFrame([row], schema={**OWN_ID, **columns})
 
 
@@ -121,45 +122,46 @@ def test_no_age_limit_serves_anything_and_remembers_for_ever() -> None:
     assert row["decision"].item() == "cached"
 
 
-def own(*ids: str) -> pl.DataFrame:
+NEW, BY_EMAIL, BY_PROFILE, NAMESAKE = range(4)
+"""Ids of people."""
+
+
+def own(*ids: int) -> pl.DataFrame:
     """What the people of the table are called if they are new."""
-    return pl.DataFrame({"person": range(len(ids)), "person_id": ids}, schema_overrides={"person": pl.UInt32})
-
-
-def keys(*rows: tuple[int, str, str]) -> pl.DataFrame:
-    """The keys of the table's people."""
-    return pl.DataFrame(rows, schema=PERSON_KEYS, orient="row")
+    people = {"person": range(len(ids)), "person_id": ids, "suppressed": False}
+    return pl.DataFrame(people, schema=OWN_ID)
 
 
 def test_the_strongest_key_decides() -> None:
     """A LinkedIn profile outranks an e-mail address."""
     hits = known(
-        {"person": 0, "kind": "email", "person_id": "by-email"},
-        {"person": 0, "kind": "linkedin", "person_id": "by-profile"},
+        {"person": 0, "kind": "email", "person_id": BY_EMAIL},
+        {"person": 0, "kind": "linkedin", "person_id": BY_PROFILE},
     )
-    found = resolve_people(own("new"), hits, keys((0, "linkedin", "jd"), (0, "email", "j@x.example")))
-    assert found["person_id"].to_list() == ["by-profile"]
+    found = resolve_people(own(NEW), hits, keys_of((0, "linkedin", "jd"), (0, "email", "j@x.example")))
+    assert found["person_id"].to_list() == [BY_PROFILE]
 
 
 def test_an_ambiguous_key_points_to_nobody_but_its_owner() -> None:
     """Two candidates are none, unless one of them got its id from this very key."""
-    both = [{"person": 0, "kind": "email", "person_id": who, "candidates": 2} for who in ("a", "b")]
-    only = keys((0, "email", "j@x.example"))
-    assert resolve_people(own("new"), known(*both), only)["person_id"].to_list() == ["new"]
+    both = [
+        {"person": 0, "kind": "email", "person_id": who, "candidates": 2} for who in (BY_EMAIL, BY_PROFILE)
+    ]
+    only = keys_of((0, "email", "j@x.example"))
+    assert resolve_people(own(NEW), known(*both), only)["person_id"].to_list() == [NEW]
     both[1]["own"] = True
-    assert resolve_people(own("new"), known(*both), only)["person_id"].to_list() == ["b"]
+    assert resolve_people(own(NEW), known(*both), only)["person_id"].to_list() == [BY_PROFILE]
 
 
 def test_a_name_decides_only_where_one_side_has_nothing_stronger() -> None:
     """Same name and company is no proof against two different addresses."""
-    hit = {"person": 0, "kind": "name", "person_id": "namesake"}
-    strong = keys((0, "email", "j@x.example"), (0, "name", "jane doe acme"))
-    weak = keys((0, "name", "jane doe acme"))
-    assert resolve_people(own("new"), known(hit), strong)["person_id"].item() == "new"
-    assert resolve_people(own("new"), known(hit), weak)["person_id"].item() == "namesake"
-    assert (
-        resolve_people(own("new"), known(hit | {"weak_only": True}), strong)["person_id"].item() == "namesake"
-    )
+    hit = {"person": 0, "kind": "name", "person_id": NAMESAKE}
+    strong = keys_of((0, "email", "j@x.example"), (0, "name", "jane doe acme"))
+    weak = keys_of((0, "name", "jane doe acme"))
+    assert resolve_people(own(NEW), known(hit), strong)["person_id"].item() == NEW
+    assert resolve_people(own(NEW), known(hit), weak)["person_id"].item() == NAMESAKE
+    alone = known(hit | {"weak_only": True})
+    assert resolve_people(own(NEW), alone, strong)["person_id"].item() == NAMESAKE
 
 
 def decisions_of(masks: list[int], ids: list[str] | None = None) -> pl.DataFrame:

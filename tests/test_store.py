@@ -35,16 +35,18 @@ from buena_pipeline.schema import (
     BLOCKS,
     ENRICHED,
     IDENTITY_ROWS,
+    KEY_KIND,
     KNOWN,
-    PERSON_KEYS,
     RECORD,
     REQUEST_ROWS,
     RESPONSE_ROWS,
     RUN_ROWS,
+    UUID,
 )
 from buena_pipeline.store.database import sync
 from buena_pipeline.store.engine import Engine
 from buena_pipeline.store.journal import Journal
+from tests.keys import key_of, keys_of
 from tests.torture.disks import file_limit
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
@@ -92,15 +94,24 @@ def bought(
         new_response=frame(RESPONSE_ROWS, {**common, "received_at": moment, "body": '{"raw": true}'}),
         new_identity=frame(
             IDENTITY_ROWS,
-            *({**common, "kind": kind, "value": value, "known_at": moment} for kind, value in keys),
+            *(
+                {**common, "kind": kind, "key": key_of(kind, value), "known_at": moment}
+                for kind, value in keys
+            ),
         ),
     )
     return request_id
 
 
-def keys_of(*rows: tuple[int, str, str]) -> pl.DataFrame:
-    """Keys of the people of a table."""
-    return pl.DataFrame(rows, schema=PERSON_KEYS, orient="row")
+def number(name: str) -> int:
+    """The same as a number."""
+    return uuid.UUID(person(name)).int
+
+
+def records_of(store: EnrichmentStore, *names: str) -> pl.DataFrame:
+    """What the store has of some people, in their order."""
+    people = pl.DataFrame({"person_id": [number(name) for name in names]}, schema={"person_id": UUID})
+    return store.fetch(people).sort("slot")
 
 
 def test_a_new_store_has_every_view_and_says_what_it_is_for(store: EnrichmentStore) -> None:
@@ -123,12 +134,15 @@ def test_what_was_committed_is_fetched_with_the_schema_of_records(store: Enrichm
     """Lists and structs come back as they went in, at the documented dtypes."""
     profiles = [{"network": "mastodon", "url": "https://example.social/@jane"}]
     bought(store, "jane", skills=["python"], social_profiles=profiles, company_founded=2010)
-    record = store.fetch(pl.Series([person("jane"), person("nobody")]))
-    assert record.schema == pl.Schema(
-        {"asked_id": pl.String(), "person_id": pl.String(), "enriched_at": ENRICHED["enriched_at"], **RECORD}
-    )
-    assert record.select("asked_id", "skills", "social_profiles", "company_founded").rows() == [
-        (person("jane"), ["python"], profiles, 2010)
+    record = records_of(store, "nobody", "jane")
+    assert record.schema == {
+        "slot": pl.UInt32(),
+        "person_id": UUID,
+        **RECORD,
+        "enriched_at": ENRICHED["enriched_at"],
+    }
+    assert record.select("slot", "person_id", "skills", "social_profiles", "company_founded").rows() == [
+        (1, number("jane"), ["python"], profiles, 2010)
     ]
 
 
@@ -138,7 +152,7 @@ def test_new_values_overwrite_old_ones_and_null_never_overwrites(store: Enrichme
     bought(store, "jane", day=3, title="CEO")
     bought(store, "jane", day=2, title="COO", bio="Hello")
     bought(store, "jane", day=4, found=False)
-    record = store.fetch(pl.Series([person("jane")]))
+    record = records_of(store, "jane")
     expected = ("CEO", "+1", "Hello", START + timedelta(days=3))
     assert record.select("title", "phone", "bio", "enriched_at").row(0) == expected
     assert store.sql("select title, phone, bio, enriched_at from leads").row(0) == expected
@@ -149,7 +163,7 @@ def test_a_parsed_column_follows_the_text_it_was_parsed_from(store: EnrichmentSt
     bought(store, "jane", day=1, company_size="10-50", company_size_min=10, company_size_max=50)
     bought(store, "jane", day=2, company_size="small")
     columns = ("company_size", "company_size_min", "company_size_max")
-    assert store.fetch(pl.Series([person("jane")])).select(columns).row(0) == ("small", None, None)
+    assert records_of(store, "jane").select(columns).row(0) == ("small", None, None)
 
 
 def test_a_commit_without_acknowledgement_can_be_repeated(store: EnrichmentStore) -> None:
@@ -179,13 +193,13 @@ def test_a_look_up_finds_a_person_by_any_of_their_keys(store: EnrichmentStore) -
     asked = keys_of(
         (0, "linkedin", "jane"), (1, "email", "jane@acme.example"), (2, "email", "omar@acme.example")
     )
-    own_id, known = store.lookup(asked)
-    assert own_id["person"].to_list() == [0, 1, 2]
-    assert own_id["person_id"].n_unique() == 3
-    assert known.schema == KNOWN
-    assert known.sort("person").select("person", "person_id", "company_at", "personal_at").rows() == [
-        (0, person("jane"), START, None),
-        (1, person("jane"), START, None),
+    found = store.lookup(asked)
+    assert found.own_id["person"].to_list() == [0, 1, 2]
+    assert found.own_id["person_id"].n_unique() == 3
+    assert found.known.schema == KNOWN
+    assert found.known.sort("person").select("person", "person_id", "company_at", "personal_at").rows() == [
+        (0, number("jane"), START, None),
+        (1, number("jane"), START, None),
     ]
 
 
@@ -195,23 +209,23 @@ def test_people_on_their_way_are_known_by_all_their_keys_until_they_are_answered
     """Written before the request leaves, so that a crash or another process finds them."""
     request = {"request_id": str(uuid.uuid4()), "happened_at": START, "people": [person("jane")]}
     request["blocks"] = ["company"]
-    key = {"person_id": person("jane"), "kind": "email", "value": "jane@acme.example", "known_at": START}
+    key = {"person_id": person("jane"), "kind": "email", "key": key_of("email", "jane@acme.example")}
     store.commit(
         new_request=frame(REQUEST_ROWS, request | {"state": "in flight"}),
-        new_identity=frame(IDENTITY_ROWS, key | {"request_id": request["request_id"]}),
+        new_identity=frame(IDENTITY_ROWS, key | {"request_id": request["request_id"], "known_at": START}),
     )
     asked = keys_of((0, "email", "jane@acme.example"))
-    assert store.lookup(asked)[1].select("person_id", "pending_since", "found_at").rows() == [
-        (person("jane"), START, None)
+    assert store.lookup(asked).known.select("person_id", "pending_since", "found_at").rows() == [
+        (number("jane"), START, None)
     ]
     store.commit(
         new_request=frame(
             REQUEST_ROWS, request | {"state": "unknown", "happened_at": START + timedelta(minutes=1)}
         )
     )
-    assert store.lookup(asked)[1]["pending_since"].item() == START
+    assert store.lookup(asked).known["pending_since"].item() == START
     bought(store, "jane", day=1, blocks=("company",))
-    assert store.lookup(asked)[1]["pending_since"].item() is None
+    assert store.lookup(asked).known["pending_since"].item() is None
 
 
 def test_the_id_of_a_new_person_is_the_same_in_every_process(store: EnrichmentStore, tmp_path: Path) -> None:
@@ -219,13 +233,13 @@ def test_the_id_of_a_new_person_is_the_same_in_every_process(store: EnrichmentSt
     asked = keys_of((0, "linkedin", "jane"), (0, "email", "jane@acme.example"))
     other = EnrichmentStore(tmp_path / "other.duckdb")
     alone = keys_of((0, "linkedin", "jane"))
-    assert store.lookup(asked)[0].rows() == other.lookup(alone)[0].rows()
+    assert store.lookup(asked).own_id.rows() == other.lookup(alone).own_id.rows()
 
 
 def test_somebody_with_another_profile_is_somebody_else(store: EnrichmentStore) -> None:
     """A shared address does not put one person's data on another's row."""
     bought(store, "jane", keys=(("email", "team@acme.example"), ("linkedin", "jane")))
-    _, known = store.lookup(keys_of((0, "linkedin", "omar"), (0, "email", "team@acme.example")))
+    known = store.lookup(keys_of((0, "linkedin", "omar"), (0, "email", "team@acme.example"))).known
     assert known.is_empty()
 
 
@@ -240,13 +254,14 @@ def test_two_people_whom_an_answer_shows_to_be_one_are_one_from_then_on(store: E
         keys=(("linkedin", "jane"), ("email", "j@a.example")),
         bio="Hello",
     )
-    _, known = store.lookup(keys_of((0, "email", "j@a.example"), (1, "linkedin", "jane")))
-    assert known["person_id"].unique().to_list() == [person("by-mail")]
+    known = store.lookup(keys_of((0, "email", "j@a.example"), (1, "linkedin", "jane"))).known
+    assert known["person_id"].unique().to_list() == [number("by-mail")]
     assert known["candidates"].to_list() == [1, 1]
     assert known["company_at"].null_count() == known["personal_at"].null_count() == 0
-    record = store.fetch(pl.Series([person("by-profile"), person("by-mail")]))
-    assert record.select("person_id", "company_name", "bio").unique().rows() == [
-        (person("by-mail"), "A", "Hello")
+    record = records_of(store, "by-profile", "by-mail")
+    assert record.select("slot", "person_id", "company_name", "bio").rows() == [
+        (0, number("by-mail"), "A", "Hello"),
+        (1, number("by-mail"), "A", "Hello"),
     ]
     assert store.sql("select count(*) from leads").item() == 1
 
@@ -274,7 +289,7 @@ def test_a_key_of_two_profiles_links_nobody(store: EnrichmentStore) -> None:
     for name in ("jane", "omar"):
         bought(store, name, keys=(("linkedin", name), ("email", "shared@acme.example")))
     assert store.sql("select count(*) from link").item() == 0
-    _, known = store.lookup(keys_of((0, "email", "shared@acme.example")))
+    known = store.lookup(keys_of((0, "email", "shared@acme.example"))).known
     assert known.select("candidates", "own").rows() == [(2, False), (2, False)]
 
 
@@ -681,8 +696,8 @@ def learn_keys(store: EnrichmentStore, count: int) -> None:
     """Keys of somebody who is known, enough to fill a log."""
     if not store.stats().people:
         bought(store, "jane")
-    keys = {"person_id": person("jane"), "kind": "email", "value": [str(uuid.uuid4()) for _ in range(count)]}
-    store.learn(pl.DataFrame(keys), now=START)
+    keys = {"person_id": number("jane"), "kind": "email", "key": [uuid.uuid4().int for _ in range(count)]}
+    store.learn(pl.DataFrame(keys, schema={"person_id": UUID, "kind": KEY_KIND, "key": UUID}), now=START)
 
 
 def test_a_commit_that_does_not_fit_is_a_clear_error_and_leaves_the_store_as_it_was(

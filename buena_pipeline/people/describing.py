@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from buena_pipeline.people.keys import Mask, Rows
 
 
-def describe_people(identified: pl.DataFrame, person: pl.Series) -> pl.DataFrame:
+def describe_people(
+    identified: pl.DataFrame, person: pl.Series, *, misleading: pl.Series | None = None
+) -> pl.DataFrame:
     """Choose the lead to send for each person: the most complete information of its rows.
 
     The e-mail is the first personal address, else the first role mailbox. First and last name come from one
@@ -31,6 +33,7 @@ def describe_people(identified: pl.DataFrame, person: pl.Series) -> pl.DataFrame
     Args:
         identified: the rows, with the columns ``schema.LEAD_FIELDS`` and ``key_*``.
         person: what ``group_people`` said of them.
+        misleading: rows with an address that several people have; found among the rows if None.
 
     Returns:
         A frame of ``schema.PEOPLE``: one row per person, in the order of their numbers.
@@ -51,9 +54,11 @@ def describe_people(identified: pl.DataFrame, person: pl.Series) -> pl.DataFrame
     number, people = _slots(person)
     missing = [field for field in LEAD_FIELDS if field not in identified.columns]
     leads = identified.with_columns(pl.lit(None, pl.String).alias(field) for field in missing)
-    misleading = pl.lit(pl.Series(_misleading(identified, number, people)))
+    shared = _shared_addresses(identified, number) if misleading is None else misleading.to_numpy()
+    profiled = _people_with(identified, ("linkedin",), number, people)[number]
+    apart = pl.lit(pl.Series(shared & profiled))
     ranks = {
-        "email": pl.when(~misleading).then(_rank_of_email(identified.columns)),
+        "email": pl.when(~apart).then(_rank_of_email(identified.columns)),
         "linkedin_url": _rank_of_present("linkedin_url"),
         "first_name": _rank_of_names(),
         "last_name": _rank_of_names(),
@@ -78,8 +83,9 @@ def person_keys(identified: pl.DataFrame, person: pl.Series) -> pl.DataFrame:
         person: what ``group_people`` said of them.
 
     Returns:
-        A frame of ``schema.PERSON_KEYS`` without repetitions, ordered by person, then strength of the kind,
-        then first appearance, row by row. The values are UInt64 where the keys are.
+        ``person``, ``kind`` and ``key`` as in ``schema.PERSON_KEYS``, without repetitions, ordered by person,
+        then strength of the kind, then first appearance, row by row. The keys are of the dtype they have in
+        the rows: text, or digests of it.
 
     Example:
         >>> from buena_pipeline.people import group_people
@@ -90,10 +96,10 @@ def person_keys(identified: pl.DataFrame, person: pl.Series) -> pl.DataFrame:
     cells = person_key_cells(identified, person)
     columns = cells["column"].dtype.categories  # type: ignore[attr-defined]
     if columns.is_empty():
-        values = pl.Series("value", dtype=pl.String)
+        values = pl.Series("key", dtype=pl.String)
     else:
         place = cells["column"].to_physical().cast(pl.UInt64) * identified.height + cells["row"]
-        values = pl.concat([identified[name] for name in columns]).gather(place).alias("value")
+        values = pl.concat([identified[name] for name in columns]).gather(place).alias("key")
     return cells.select("person", "kind").with_columns(values)
 
 
@@ -160,15 +166,12 @@ def _people_with(identified: pl.DataFrame, kinds: Iterable[str], number: Rows, p
 # --- the lead --------------------------------------------------------------------------------------------
 
 
-def _misleading(identified: pl.DataFrame, number: Rows, people: int) -> Mask:
-    """Rows of people with a profile whose addresses lead to other people as well."""
+def _shared_addresses(identified: pl.DataFrame, number: Rows) -> Mask:
+    """Rows with an address that leads to other people as well."""
     mask = np.zeros(identified.height, dtype=np.bool_)
-    with_profile = _people_with(identified, ("linkedin",), number, people)
-    if with_profile.any():
-        for keys in (Keys.of(identified, kind) for kind in ADDRESSES):
-            several = keys.least(number) != keys.most(number)
-            mask[keys.rows[keys.spread(several)]] = True
-        mask &= with_profile[number]
+    for keys in (Keys.of(identified, kind) for kind in ADDRESSES):
+        several = keys.least(number) != keys.most(number)
+        mask[keys.rows[keys.spread(several)]] = True
     return mask
 
 

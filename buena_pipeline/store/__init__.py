@@ -1,7 +1,15 @@
 """The store: one DuckDB file that remembers every answer, every key and every credit."""
 
+from buena_pipeline.store.digests import digest_columns, digest_keys
 from buena_pipeline.store.enrichment_store import EnrichmentStore, StoreStats
 from buena_pipeline.store.journal import JournalWarning
 from buena_pipeline.store.transaction import Transaction
 
-__all__ = ["EnrichmentStore", "JournalWarning", "StoreStats", "Transaction"]
+__all__ = [
+    "EnrichmentStore",
+    "JournalWarning",
+    "StoreStats",
+    "Transaction",
+    "digest_columns",
+    "digest_keys",
+]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
@@ -18,15 +18,19 @@ from typing import Final
 import polars as pl
 
 from buena_pipeline.errors import StoreError
+from buena_pipeline.lookup import Lookup
 from buena_pipeline.postings import Postings
-from buena_pipeline.schema import RECORD, TIMESTAMP
+from buena_pipeline.schema import RECORD, TIMESTAMP, UUID
 from buena_pipeline.settings import StoreKey
 from buena_pipeline.store.database import Database
+from buena_pipeline.store.digests import digest_keys
+from buena_pipeline.store.exchange import from_query, to_arrow
 from buena_pipeline.store.journal import Journal, JournalWarning, warn_of_unread
 from buena_pipeline.store.sealing import sealed, unsealed
 from buena_pipeline.store.signals import block
 from buena_pipeline.store.statements import statement
 from buena_pipeline.store.transaction import Transaction
+from buena_pipeline.uuids import as_text
 
 _ROOM: Final = 32_000_000
 """Bytes that the answers to everything under way, the log and a checkpoint may take."""
@@ -91,15 +95,11 @@ class JournaledStore:
         for entry in taken_in:
             entry.unlink(missing_ok=True)
 
-    def lookup(self, keys: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def lookup(self, keys: pl.DataFrame) -> Lookup:
         """What is known of the people of one table.
 
         Args:
-            keys: schema ``PERSON_KEYS``, the keys of each person strongest first.
-
-        Returns:
-            Each person's own id and whether it is suppressed (schema ``OWN_ID``, by ``person``), and
-            the people of the store that the keys point to (schema ``KNOWN``, any order).
+            keys: schema ``PERSON_KEYS``, the keys of each person together, strongest first.
         """
         with self.consult() as turn:
             return turn.lookup(keys)
@@ -114,25 +114,38 @@ class JournaledStore:
             with self._database.connect() as connection:
                 yield Transaction(connection, self._journal.alive)
 
-    def fetch(self, people: pl.Series) -> pl.DataFrame:
+    def fetch(
+        self,
+        people: pl.DataFrame,
+        columns: Sequence[str] = (*RECORD, "enriched_at"),
+        *,
+        file_id: str | None = None,
+    ) -> pl.DataFrame:
         """The records of some people, newest values first.
 
         Args:
-            people: person ids (String), as ``lookup`` gave them.
+            people: ``person_id`` (``schema.UUID``), and ``row`` where ``lookup`` said where the record is.
+            columns: which columns of ``schema.RECORD``, and ``enriched_at``.
+            file_id: ``Transaction.file_id`` of then; rows move when a file is written anew.
 
         Returns:
-            ``asked_id``, the ``person_id`` it stands for by now, ``enriched_at`` and the columns of
-            ``schema.RECORD``; one row per id whose person was ever found, any order.
+            ``slot`` (UInt32), the place in ``people``; the ``person_id`` it stands for by now, and the
+            columns; one row per slot whose person was ever found, any order.
         """
-        schema = pl.Schema(
-            {"asked_id": pl.String(), "person_id": pl.String(), "enriched_at": TIMESTAMP, **RECORD}
+        wanted = people.select(
+            pl.int_range(pl.len(), dtype=pl.UInt32).alias("slot"),
+            "person_id",
+            row="row" if "row" in people.columns else pl.lit(None, pl.Int64),
         )
+        schema = {"slot": pl.UInt32(), "person_id": UUID, "enriched_at": TIMESTAMP, **RECORD}
+        wished = pl.Schema({name: schema[name] for name in ("slot", "person_id", *columns)})
         with self._database.connect() as connection:
-            connection.register("wanted", people.alias("asked_id").to_frame().to_arrow())
+            if file_id is None or Transaction(connection, self._journal.alive).file_id() != file_id:
+                wanted = wanted.with_columns(row=pl.lit(None, pl.Int64))
+            connection.register("wanted", to_arrow(wanted))
             connection.execute(statement("fetch.sql"))
-            query = "select * replace (person_id::varchar as person_id) from record"
-            record: pl.DataFrame = connection.sql(query).pl()
-        return record.select(schema.names()).cast(schema)
+            record = from_query(connection, f"select {', '.join(wished)} from record")  # noqa: S608 - names of columns
+        return record.select(wished.names()).cast(wished)
 
     def living(self, run_id: str) -> AbstractContextManager[None]:
         """Held by a run while it lives, so that others can tell its requests from those of the dead."""
@@ -142,10 +155,10 @@ class JournaledStore:
         """Writes keys of people who are known already, as far as they are new.
 
         Args:
-            keys: ``person_id``, ``kind`` and ``value``.
+            keys: ``person_id``, ``kind`` and ``key``.
             now: when they were seen.
         """
-        rows = keys.with_columns(known_at=now, request_id=pl.lit(None, pl.String))
+        rows = keys.with_columns(as_text(keys["person_id"]), known_at=now, request_id=pl.lit(None, pl.String))
         self.commit(new_identity=rows)
 
     def keep(self, postings: Postings) -> Path:
@@ -220,6 +233,8 @@ class JournaledStore:
                 continue
             try:
                 frames = None if text is None else Postings.from_json(text).frames()
+                if frames is not None:
+                    frames["new_identity"] = digest_keys(frames["new_identity"])
             except (ValueError, TypeError, pl.exceptions.PolarsError):
                 frames = None
             if frames is None:

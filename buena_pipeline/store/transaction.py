@@ -11,17 +11,21 @@ import duckdb
 import polars as pl
 
 from buena_pipeline.aliases import link_people
+from buena_pipeline.lookup import Lookup
 from buena_pipeline.pace import Quota
 from buena_pipeline.reconcile import reconcile
 from buena_pipeline.schema import (
     ANSWER_ROWS,
     IDENTITY_ROWS,
+    KEY_KIND,
+    KEY_KINDS,
     KNOWN,
     OWN_ID,
     REQUEST_ROWS,
     RESPONSE_ROWS,
     RUN_ROWS,
 )
+from buena_pipeline.store.exchange import from_query, to_arrow
 from buena_pipeline.store.statements import statement
 
 _TABLES: Final = {
@@ -61,26 +65,32 @@ class Transaction:
     ) -> None:
         self._connection = connection
         self._alive = alive
-        self._keys: list[pl.DataFrame] = []
+        self._keys: list[pl.Series] = []
+        self._wrote = False
 
     # --- reading ----------------------------------------------------------------------------------------
 
-    def lookup(self, keys: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def lookup(self, keys: pl.DataFrame) -> Lookup:
         """What is known of some people; ``EnrichmentStore.lookup`` says more."""
         self._mark_the_living()
-        self._connection.register("incoming", keys.with_row_index("position").to_arrow())
+        incoming = keys.select("person", pl.col("kind").to_physical().cast(pl.UInt8), "key")
+        self._connection.register("incoming", to_arrow(incoming.with_row_index("position")))
         self._connection.execute(statement("lookup.sql"))
         if self._only_row("select count(*) from suppression") > (0,):
             self._connection.execute(statement("suppressed.sql"))
-        own_id = self._connection.sql(
-            """
-            select person, person_id::varchar as person_id,
-                   person in (select person from suppressed) as suppressed
-            from own_id order by person
-            """
-        ).pl()
-        known = self._connection.sql("select * replace (person_id::varchar as person_id) from known").pl()
-        return own_id.cast(OWN_ID), known.select(KNOWN.names()).cast(KNOWN)
+        suppressed = self._connection.sql("select person from suppressed").pl()["person"]
+        kind = pl.Series(KEY_KINDS, dtype=KEY_KIND)
+        known = from_query(self._connection, "from known").with_columns(
+            pl.lit(kind).gather(pl.col("kind")).alias("kind"),
+            # what this turn wrote has its place only when the turn has ended
+            row=pl.lit(None, pl.Int64) if self._wrote else "row",
+        )
+        linked = from_query(self._connection, "select distinct person, position, person_id from linked")
+        # a person nobody has bought yet gets the id of its strongest key: every process comes to the same one
+        own_id = keys.filter((pl.col("person") != pl.col("person").shift()).fill_null(value=True)).select(
+            "person", person_id="key", suppressed=pl.col("person").is_in(suppressed.implode())
+        )
+        return Lookup(own_id.cast(OWN_ID), known.select(KNOWN.names()).cast(KNOWN), keys, linked)
 
     def marks(self, run_id: str) -> tuple[object, ...]:
         """Marks that change when anybody but this run changes something that bears on whom to buy."""
@@ -150,10 +160,11 @@ class Transaction:
             if table != "request" and (frame is None or frame.is_empty()):
                 continue
             rows = schema.to_frame() if frame is None else frame.select(schema.names()).cast(schema)
-            self._connection.register(f"new_{table}", rows.to_arrow())
+            self._connection.register(f"new_{table}", to_arrow(rows))
             self._connection.execute(statement(f"commit/{table}.sql"))
+            self._wrote |= table == "answer"
             if table == "identity":
-                self._keys.append(rows.select("kind", "value"))
+                self._keys.append(rows.filter(pl.col("kind") != "name")["key"])
                 if rows["request_id"].null_count():
                     self._connection.execute(statement("commit/learned.sql"))
 
@@ -161,7 +172,7 @@ class Transaction:
         """People who share a key that this turn wrote, and are one, become one."""
         if not self._keys:
             return
-        self._connection.register("written", pl.concat(self._keys).unique().to_arrow())
+        self._connection.register("written", to_arrow(pl.concat(self._keys).unique().to_frame()))
         if self._only_row(statement("count_shared_keys.sql")) == (0,):
             return  # as in most turns; then who shares them need not be told
         self._connection.execute(statement("shared_keys.sql"))

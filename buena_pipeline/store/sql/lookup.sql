@@ -1,22 +1,35 @@
 -- What the store knows of the people of one table.
---   in:  incoming (person, kind, value, position), the keys of the table's people, strongest first
+--   in:  incoming (person, kind, key, position), the keys of the table's people, strongest first; kind is a rank
 --        living (run_id), the runs that live
---   out: three temporary tables, own_id, known and suppressed (empty; suppressed.sql fills it)
+--   out: the temporary tables known, linked (which person which key points to, where not all is plain) and
+--        suppressed (empty; suppressed.sql fills it)
 
--- A person nobody has bought yet gets the id of its strongest key: every process comes to the same one.
-create or replace temp table incoming_key as
-select person, kind::varchar as kind, position, md5(concat(kind::varchar, chr(31), value))::uuid as key
-from incoming;
-
-create or replace temp table own_id as
-select person, arg_min(key, position) as person_id
-from incoming_key
+-- Most people are plain: all their keys that are known point to one person, and one of them is strong enough to decide.
+create or replace temp table best as
+select
+    person,
+    min(person_id)                                    as person_id,
+    min(i.kind) filter (person_id is not null)        as known_by,
+    min(i.kind)                                       as strongest,
+    bool_or(person_id is null)                        as lacking,
+    -- somebody with another LinkedIn profile is somebody else, whatever key they share
+    min(person_id) = max(person_id) and (known_by = 0 or strongest > 0) and (known_by < 3 or strongest = 3) as plain
+from incoming i left join person_key using (key)
 group by person;
 
-create or replace temp table matched as
-select i.person, i.kind, i.key, person_key.person_id, bool_or(own) as own
-from incoming_key i join person_key using (key)
+create or replace temp table linked as
+select i.person, i.position, i.kind, i.key, person_key.person_id, bool_or(own) as own
+from incoming i join person_key using (key)
+where person in (select person from best where person_id is not null and (lacking or not plain))
 group by all;
+
+create or replace temp table matched as
+select linked.* from linked join best using (person) where not plain;
+
+create or replace temp table candidate as
+select person_id from best where plain
+union
+select person_id from matched;
 
 -- The keys of those people, as far as the rules of identity ask for them.
 create or replace temp table matched_person as
@@ -28,10 +41,38 @@ from person_key
 where person_id in (select person_id from matched)
 group by person_id;
 
--- When which block was bought, and where the vendor found nothing.
+-- When which block was bought, and where the vendor found nothing. Most people were answered once.
+create or replace temp table answered as
+select
+    coalesce(same_as, answer.person_id) as person_id, answered_at, found, reason,
+    has_personal, has_company, has_social, has_contact, answer.rowid as row
+from answer left join same_person using (person_id)
+where coalesce(same_as, answer.person_id) in (select person_id from candidate);
+
+create or replace temp table repeated as
+select person_id from answered group by person_id having count(*) > 1;
+
 create or replace temp table bought as
 select
     person_id,
+    case when found then row end                                  as row,
+    case when found then answered_at end                          as found_at,
+    case when found and has_personal then answered_at end         as personal_at,
+    case when found and has_company then answered_at end          as company_at,
+    case when found and has_social then answered_at end           as social_at,
+    case when found and has_contact then answered_at end          as contact_at,
+    case when not found then answered_at end                      as failed_at,
+    case when not found and has_personal then answered_at end     as personal_failed_at,
+    case when not found and has_company then answered_at end      as company_failed_at,
+    case when not found and has_social then answered_at end       as social_failed_at,
+    case when not found and has_contact then answered_at end      as contact_failed_at,
+    case when not found then reason end                           as failed_reason
+from answered
+where person_id not in (select person_id from repeated)
+union all
+select
+    person_id,
+    case when count(*) filter (found) = 1 then max(row) filter (found) end as row,
     max(answered_at) filter (found)                          as found_at,
     max(answered_at) filter (found and has_personal)         as personal_at,
     max(answered_at) filter (found and has_company)          as company_at,
@@ -43,19 +84,22 @@ select
     max(answered_at) filter (not found and has_social)       as social_failed_at,
     max(answered_at) filter (not found and has_contact)      as contact_failed_at,
     arg_max(reason, answered_at) filter (not found)          as failed_reason
-from person_answer
-where person_id in (select person_id from matched)
+from answered
+where person_id in (select person_id from repeated)
 group by person_id;
 
 -- Who was asked for in a request that is on its way (of a run that lives), or whose outcome nobody knows.
 create or replace temp table pending as
-with asked as (
+with open as (
+    select request_id from newest_request where state in ('in flight', 'unknown', 'charged')
+),
+asked as (
     select coalesce(same_as, sent.person_id) as person_id, blocks, sent_at, state, lease_until,
            state = 'in flight' and lease_until > now() and run_id in (select run_id::uuid from living) as travels
     from (
         select unnest(people) as person_id, blocks, sent_at, state, lease_until, run_id
         from newest_request
-        where state in ('in flight', 'unknown', 'charged')
+        where request_id in (select request_id from open)
     ) as sent
     left join same_person using (person_id)
 )
@@ -66,7 +110,7 @@ select
     bool_or(state = 'charged') filter (not travels)                       as charged,
     max(lease_until) filter (travels)                                     as in_flight_until
 from asked left join bought using (person_id)
-where person_id in (select person_id from matched)
+where person_id in (select person_id from candidate)
   and (
     list_contains(blocks, 'personal') and sent_at > coalesce(greatest(personal_at, personal_failed_at), '-infinity')
     or list_contains(blocks, 'company') and sent_at > coalesce(greatest(company_at, company_failed_at), '-infinity')
@@ -75,27 +119,27 @@ where person_id in (select person_id from matched)
   )
 group by person_id;
 
--- Somebody with another LinkedIn profile is somebody else, whatever key they share.
 create or replace temp table known as
 with profile as (
-    select person, list(key) as keys from incoming_key where kind = 'linkedin' group by person
+    select person, list(key) as keys
+    from incoming
+    where kind = 0 and person in (select person from matched)
+    group by person
+),
+hit as (
+    select person, known_by as kind, person_id, false as own, 1 as candidates, false as weak_only from best where plain
+    union all
+    select matched.person, matched.kind, matched.person_id, own,
+           count(*) over (partition by matched.key, matched.person) as candidates, weak_only
+    from matched join matched_person using (person_id) left join profile using (person)
+    where coalesce(list_has_any(matched_person.profiles, profile.keys), true)
 )
 select
-    matched.person,
-    matched.kind,
-    matched.person_id,
-    matched.own,
-    count(*) over (partition by matched.key, matched.person) as candidates,
-    matched_person.weak_only,
+    hit.*,
     bought.* exclude (person_id),
     pending_since,
     coalesce(charged, false) as charged,
     in_flight_until
-from matched
-join matched_person using (person_id)
-left join bought using (person_id)
-left join pending using (person_id)
-left join profile using (person)
-where coalesce(list_has_any(matched_person.profiles, profile.keys), true);
+from hit left join bought using (person_id) left join pending using (person_id);
 
 create or replace temp table suppressed (person uinteger);

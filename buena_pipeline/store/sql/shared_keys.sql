@@ -1,6 +1,6 @@
 -- Keys that this turn wrote and that now point to several people: the same person bought twice, or a key that
 -- says nothing. Which of the two is decided by aliases.link_people.
---   in:  written (kind, value)
+--   in:  written (key)
 --   out: the temporary table shared (key, person_id, known_since, profiles, names)
 
 create or replace temp table shared as
@@ -8,7 +8,7 @@ with holder as (
     select key, kind, person_id, min(known_at) as known_since
     from person_key
     where kind <> 'name'
-      and key in (select md5(concat(kind, chr(31), value))::uuid from written where kind <> 'name')
+      and key in (select key from written)
     group by key, kind, person_id
     qualify count(*) over (partition by key) > 1
 ),

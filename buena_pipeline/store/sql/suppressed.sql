@@ -1,13 +1,16 @@
 -- People of the table who must not be enriched: by a key of their rows, or by one the store knows of them.
---   in:  incoming_key, matched, matched_person (lookup.sql)
+--   in:  incoming, best (lookup.sql)
 --   out: rows added to the temporary table suppressed
 
 insert into suppressed
-with weak as (select person from incoming_key group by person having bool_and(kind = 'name'))
-select person from incoming_key where suppression_hash(key) in (select hash from suppression)
+with matched as (
+    select person, incoming.kind, person_key.person_id
+    from incoming join person_key using (key)
+)
+select person from incoming where suppression_hash(key) in (select hash from suppression)
 union
 select matched.person
-from matched join person_key using (person_id)
-where (matched.kind <> 'name' or matched.person in (from weak))
+from matched join person_key using (person_id) join best using (person)
+where (matched.kind < 3 or strongest = 3)
   and person_key.kind <> 'name'
   and suppression_hash(person_key.key) in (select hash from suppression);

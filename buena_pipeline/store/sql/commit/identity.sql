@@ -2,7 +2,7 @@
 --   in:  new_identity, fresh
 
 insert into identity by name
-select md5(concat(kind, chr(31), value))::uuid as key, kind, person_id::uuid as person_id,
+select key, kind, person_id::uuid as person_id,
        request_id::uuid as request_id, known_at
 from new_identity
 where request_id::uuid in (select request_id from fresh);

@@ -2,9 +2,9 @@
 --   in:  new_identity
 
 insert into identity by name
-select distinct md5(concat(kind, chr(31), value))::uuid as key, kind, person_id::uuid as person_id, known_at
+select distinct key, kind, person_id::uuid as person_id, known_at
 from new_identity
 where request_id is null
   -- somebody may have been erased since they were looked up
   and person_id::uuid in (select person_id from person_answer)
-  and (md5(concat(kind, chr(31), value))::uuid, person_id::uuid) not in (select (key, person_id) from person_key);
+  and (key, person_id::uuid) not in (select (key, person_id) from person_key);

@@ -1,0 +1,65 @@
+"""Frames on their way to DuckDB and back: by Arrow, with UUIDs as 16 bytes instead of text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import polars as pl
+
+from buena_pipeline.schema import UUID
+from buena_pipeline.uuids import as_bytes
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+
+def to_arrow(frame: pl.DataFrame) -> pa.Table:
+    """A frame as DuckDB takes it; a column of ``schema.UUID`` is one of its UUIDs.
+
+    Args:
+        frame: any columns that Arrow knows, and UUIDs; these are the last columns of what comes out.
+    """
+    import pyarrow as pa
+
+    numbers = [name for name, dtype in frame.schema.items() if dtype == UUID]
+    columns = dict(
+        zip(others := frame.drop(numbers).columns, frame.select(others).to_arrow().columns, strict=True)
+    )
+    for name in numbers:
+        column = frame[name]
+        present = np.packbits(column.is_not_null().to_numpy(), bitorder="little")
+        storage = pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(16), len(column), [pa.py_buffer(present), pa.py_buffer(as_bytes(column))]
+        )
+        columns[name] = pa.ExtensionArray.from_storage(pa.uuid(), storage)
+    return pa.table(columns)
+
+
+def from_query(
+    connection: duckdb.DuckDBPyConnection, query: str, *, endianness: Literal["big", "little"] = "big"
+) -> pl.DataFrame:
+    """What a query yields, its UUIDs as ``schema.UUID``.
+
+    Args:
+        connection: where it runs.
+        query: without columns of types that Arrow has no counterpart for.
+        endianness: how the 16 bytes of a UUID are read; DuckDB writes the highest first.
+    """
+    import pyarrow as pa
+
+    connection.execute("set session arrow_lossless_conversion = true")
+    try:
+        table = connection.sql(query).to_arrow_table()
+    finally:
+        connection.execute("set session arrow_lossless_conversion = false")
+    columns = {}
+    for field, column in zip(table.schema, table.columns, strict=True):
+        if field.type == pa.uuid():
+            columns[field.name] = pa.chunked_array([chunk.storage for chunk in column.chunks], pa.binary(16))
+        else:
+            columns[field.name] = column.cast(pa.bool_()) if field.type == pa.bool8() else column
+    frame = pl.DataFrame(pa.table(columns))
+    numbers = [name for name, dtype in frame.schema.items() if dtype == pl.Binary]
+    return frame.with_columns(pl.col(numbers).bin.reinterpret(dtype=UUID, endianness=endianness))
