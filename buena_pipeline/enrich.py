@@ -24,7 +24,7 @@ from buena_pipeline.draft import Draft
 from buena_pipeline.entries import Account
 from buena_pipeline.errors import ColumnError, InputError, SettingsError, StoreError
 from buena_pipeline.identity import identify
-from buena_pipeline.interrupt import Interrupted, Stop, Terminated, stop_on_signals
+from buena_pipeline.interrupt import Interrupted, Stop, Terminated, apart, stop_on_signals
 from buena_pipeline.join_back import JoinBack
 from buena_pipeline.lazy import as_lazy_frame
 from buena_pipeline.lead_table import LeadTable
@@ -211,10 +211,7 @@ class Enricher:
                 name not in whole.schema for name in predicate.meta.root_names()
             ):
                 predicate = None
-            # one of its own for each: the same LazyFrame may be collected twice at once
-            with copy(self) as buyer:
-                joined, _ = buyer._bought(table, wanted=predicate)  # noqa: SLF001
-            yield from joined.read(table, names)
+            yield from apart(partial(self._bought_once, table, predicate)).read(table, names)
 
         return as_lazy_frame(read, schema)
 
@@ -304,6 +301,12 @@ class Enricher:
         report = make_report(draft, statuses, run_id=run_id, bill=bill)
         self._log_run(report, "finished")
         return self._joined(draft, statuses), report
+
+    def _bought_once(self, table: LeadTable, wanted: pl.Expr | None) -> JoinBack:
+        """The same with a client of its own: one LazyFrame may be collected twice at once."""
+        with copy(self) as buyer:
+            joined, _ = buyer._bought(table, wanted=wanted)  # noqa: SLF001
+            return joined
 
     def _joined(self, draft: Draft, statuses: pl.DataFrame) -> JoinBack:
         return JoinBack(self.store, draft, statuses, blocks=self.options.blocks, prefix=self.prefix)

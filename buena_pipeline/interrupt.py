@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+from typing import Final, TypeVar
+
+import polars as pl
 
 from buena_pipeline.result import EnrichmentReport
+
+Outcome = TypeVar("Outcome")
+
+_TICK: Final = 0.1
+"""Seconds after which a wait looks whether polars breaks off."""
+
+_PATIENCE: Final = 5.0
+"""Seconds for which polars may go on breaking off."""
 
 _HANDLED: Final = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 
@@ -95,3 +107,51 @@ def stop_on_signals() -> Iterator[Stop]:
     finally:
         for number, usual in ours.items():
             signal.signal(number, usual)
+
+
+# --- in a query of polars --------------------------------------------------------------------------------
+
+# After Ctrl-C polars breaks off, with a KeyboardInterrupt, whatever it computes for anybody, until the query
+# that the main thread waits for has unwound. So nobody could write down what was paid for, while that query
+# waits for the one who should.
+
+
+def apart(function: Callable[[], Outcome]) -> Outcome:
+    """Runs a function that spends money, for a worker thread of polars.
+
+    Args:
+        function: runs in a thread of its own, to its end also if the query is interrupted: the program does
+            not exit before.
+
+    Returns:
+        What the function does.
+
+    Raises:
+        KeyboardInterrupt: if polars breaks off; the function meets that, too.
+
+    Example:
+        >>> apart(lambda: 6 * 7)
+        42
+    """
+    if threading.current_thread() is threading.main_thread():
+        return function()
+    pool = ThreadPoolExecutor(1, thread_name_prefix="buena_run")
+    running = pool.submit(function)
+    pool.shutdown(wait=False)
+    while not wait([running], _TICK).done:
+        pl.select(1)
+    return running.result()
+
+
+def recover() -> None:
+    """Waits until polars computes again."""
+    if threading.current_thread() is threading.main_thread():
+        return
+    until = time.monotonic() + _PATIENCE
+    while time.monotonic() < until:
+        try:
+            pl.select(1)
+        except KeyboardInterrupt:
+            time.sleep(_TICK)
+        else:
+            return

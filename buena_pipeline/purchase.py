@@ -22,7 +22,7 @@ from buena_pipeline.client import BuenaClient
 from buena_pipeline.entries import Request
 from buena_pipeline.errors import SettingsError, StoreError
 from buena_pipeline.flights import Flights
-from buena_pipeline.interrupt import Stop
+from buena_pipeline.interrupt import Stop, recover
 from buena_pipeline.ledger import Ledger, Turn
 from buena_pipeline.plan import Batch
 from buena_pipeline.price import Price
@@ -267,6 +267,7 @@ class Buyer:
         """The run fails: what waits stays, what is on its way is paid for, and each answer counts."""
         self._stop.set()
         self._flights.call_off()
+        recover()
         while self._flights:
             self._flights.wait(self._held)
             with contextlib.suppress(Exception):  # one that cannot be used must not cost the others
