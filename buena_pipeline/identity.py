@@ -13,8 +13,8 @@ import polars as pl
 from buena_pipeline.columns import LeadColumns, require_columns
 from buena_pipeline.errors import ColumnError
 from buena_pipeline.normalize.email import MAX_ADDRESSES, email_addresses, is_role_mailbox, mailbox_of
-from buena_pipeline.normalize.linkedin import profile, slug_of, url_of
-from buena_pipeline.normalize.names import company_key, person_name_key, split_full_name
+from buena_pipeline.normalize.linkedin import profile
+from buena_pipeline.normalize.names import cleaned_company, cleaned_names, split_full_name
 from buena_pipeline.normalize.text import clean_text
 from buena_pipeline.schema import LEAD_FIELDS
 
@@ -64,7 +64,8 @@ def identify(frame: pl.DataFrame | pl.LazyFrame, columns: LeadColumns) -> pl.Dat
     if not columns.names:
         raise ColumnError("No column is given that could say who the leads are; see find_columns().")
     places = _places(lazy, columns.email)
-    identified = _keys(_names(_written(lazy, columns, places), columns), places)
+    rows = _names(_addresses(_given(lazy, columns), places), from_full_name=columns.full_name is not None)
+    identified = _identified(rows, places)
     return identified.collect(engine="in-memory") if isinstance(frame, pl.DataFrame) else identified
 
 
@@ -72,7 +73,11 @@ def _places(lazy: pl.LazyFrame, emails: tuple[str, ...]) -> list[tuple[int, int]
     """Where addresses stand, as (number of the e-mail column, place in its cells): first places first."""
     if not emails:
         return []
-    at_signs = [pl.col(name).cast(pl.String).str.count_matches("@", literal=True).max() for name in emails]
+    cells = [pl.col(name).cast(pl.String) for name in emails]
+    at_signs = [
+        cell.filter(cell.str.contains("(?s)@.*@")).str.count_matches("@", literal=True).max()
+        for cell in cells
+    ]
     counts = lazy.select(**{str(nth): count for nth, count in enumerate(at_signs)}).collect().row(0)
     first = [(nth, 0) for nth in range(len(emails))]
     return first + [
@@ -80,70 +85,80 @@ def _places(lazy: pl.LazyFrame, emails: tuple[str, ...]) -> list[tuple[int, int]
     ]
 
 
-def _written(lazy: pl.LazyFrame, columns: LeadColumns, places: list[tuple[int, int]]) -> pl.LazyFrame:
-    """What is written, column by column: ``address_*``, ``profile`` and the names, cleaned."""
-    cells = [
-        email_addresses(pl.col(name), most=1 + max(place for column, place in places if column == nth)).alias(
-            f"cell_{nth}"
-        )
-        for nth, name in enumerate(columns.email)
-    ]
-    texts = [
-        (clean_text(pl.col(name)) if name else pl.lit(None, pl.String)).alias(field)
-        for field, name in (
-            ("first_name", columns.first_name),
-            ("last_name", columns.last_name),
-            ("full_name", columns.full_name),
-            ("company", columns.company),
-        )
-    ]
-    written = profile(pl.col(columns.linkedin_url)) if columns.linkedin_url else pl.lit(None, pl.String)
-    return lazy.select(*cells, *texts, written.alias("profile")).with_columns(
-        pl.col(f"cell_{nth}").struct.field(f"address_{place}").alias(f"address_{number}")
-        for number, (nth, place) in enumerate(places)
+def _given(lazy: pl.LazyFrame, columns: LeadColumns) -> pl.LazyFrame:
+    """The columns that say who the leads are, under our names."""
+    others = ("linkedin_url", "first_name", "last_name", "full_name", "company")
+    names = {field: getattr(columns, field) for field in others}
+    return lazy.select(
+        *(pl.col(name).alias(f"cell_{nth}") for nth, name in enumerate(columns.email)),
+        *((pl.col(name) if name else pl.lit(None, pl.String)).alias(field) for field, name in names.items()),
     )
 
 
-def _names(rows: pl.LazyFrame, columns: LeadColumns) -> pl.LazyFrame:
-    """Rows with first and last name from the full name where both are missing."""
-    if columns.full_name is None:
-        return rows
-    unnamed = pl.col("first_name").is_null() & pl.col("last_name").is_null()
-    rows = rows.with_columns(parts=split_full_name(pl.when(unnamed).then(pl.col("full_name"))))
-    return rows.with_columns(
-        pl.coalesce(field, pl.col("parts").struct.field(part))
-        for field, part in (("first_name", "first"), ("last_name", "last"))
+def _addresses(rows: pl.LazyFrame, places: list[tuple[int, int]]) -> pl.LazyFrame:
+    """Rows with ``address_*`` and the ``mailbox_*`` behind each, ``profile`` and ``firm``."""
+    most = {nth: 1 + max(place for cell, place in places if cell == nth) for nth, _ in places}
+    return (
+        rows.with_columns(
+            profile(pl.col("linkedin_url")).alias("profile"),
+            cleaned_company(pl.col("company")).alias("firm"),
+            *(email_addresses(pl.col(f"cell_{nth}"), most=most[nth]) for nth in most),
+        )
+        .with_columns(
+            pl.col(f"cell_{nth}").struct.field(f"address_{place}").alias(f"address_{number}")
+            for number, (nth, place) in enumerate(places)
+        )
+        .with_columns(
+            mailbox_of(pl.col(f"address_{number}")).alias(f"mailbox_{number}")
+            for number in range(len(places))
+        )
     )
 
 
-def _keys(rows: pl.LazyFrame, places: list[tuple[int, int]]) -> pl.LazyFrame:
-    """The identified rows: what could be sent, then the keys."""
+def _names(rows: pl.LazyFrame, *, from_full_name: bool) -> pl.LazyFrame:
+    """Rows with ``names``: clean first and last name, from the full name where both are missing, and key."""
+    first, last = pl.col("first_name"), pl.col("last_name")
+    if from_full_name:
+        rows = rows.with_columns(clean_text(first), clean_text(last))
+        unnamed = first.is_null() & last.is_null()
+        rows = rows.with_columns(parts=split_full_name(pl.when(unnamed).then(pl.col("full_name"))))
+        rows = rows.with_columns(
+            pl.coalesce(field, pl.col("parts").struct.field(part))
+            for field, part in (("first_name", "first"), ("last_name", "last"))
+        )
+    return rows.with_columns(cleaned_names(first, last).alias("names"))
+
+
+def _identified(rows: pl.LazyFrame, places: list[tuple[int, int]]) -> pl.LazyFrame:
+    """What could be sent, then the keys."""
     addresses = range(len(places))
+    first, last, name_key = (pl.col("names").struct.field(name) for name in ("first", "last", "key"))
     rows = rows.with_columns(
-        slug_of(pl.col("profile")).alias("slug"),
-        company_key(pl.col("company")).alias("company_key"),
-        person_name_key(pl.col("first_name"), pl.col("last_name")).alias("name_key"),
-        *(mailbox_of(pl.col(f"address_{nth}")).alias(f"mailbox_{nth}") for nth in addresses),
+        first_name=first, last_name=last, name_key=name_key, company_key=pl.col("firm").struct.field("key")
     ).with_columns(
         (pl.col("name_key").is_not_null() & is_role_mailbox(pl.col(f"mailbox_{nth}"))).alias(f"shared_{nth}")
         for nth in addresses
     )
     in_table_order = [f"address_{nth}" for nth in sorted(addresses, key=places.__getitem__)]
-    email = pl.coalesce(in_table_order) if in_table_order else pl.lit(None, pl.String)
-    sent = {"email": email, "linkedin_url": url_of(pl.col("profile"), pl.col("slug"))}
+    sent = {
+        "email": pl.coalesce(in_table_order) if in_table_order else pl.lit(None, pl.String),
+        "linkedin_url": pl.col("profile").struct.field("url"),
+        "company": pl.col("firm").struct.field("name"),
+    }
+    mailboxes = [(pl.col(f"mailbox_{nth}"), pl.col(f"shared_{nth}")) for nth in addresses]
     whole_name = pl.col("first_name").is_not_null() & pl.col("last_name").is_not_null()
     return rows.select(
         *(sent.get(field, pl.col(field)).alias(field) for field in LEAD_FIELDS),
-        pl.col("slug").alias("key_linkedin"),
+        pl.col("profile").struct.field("slug").alias("key_linkedin"),
         *(
-            pl.when(~pl.col(f"shared_{nth}")).then(pl.col(f"mailbox_{nth}")).alias(f"key_email_{nth}")
-            for nth in addresses
+            pl.when(~shared).then(mailbox).alias(f"key_email_{nth}")
+            for nth, (mailbox, shared) in enumerate(mailboxes)
         ),
         *(
-            pl.when(pl.col(f"shared_{nth}"))
-            .then(pl.concat_str(f"mailbox_{nth}", "name_key", separator=SEPARATOR))
-            .alias(f"key_mailbox_{nth}")
-            for nth in addresses
+            pl.concat_str(pl.when(shared).then(mailbox), "name_key", separator=SEPARATOR).alias(
+                f"key_mailbox_{nth}"
+            )
+            for nth, (mailbox, shared) in enumerate(mailboxes)
         ),
         pl.when(whole_name & pl.col("name_key").str.contains(" ", literal=True))
         .then(pl.concat_str("name_key", "company_key", separator=SEPARATOR))

@@ -8,7 +8,7 @@ from typing import Final
 import idna
 import polars as pl
 
-from buena_pipeline.normalize.text import each_distinct, if_present, not_ascii, output_name, staged, where
+from buena_pipeline.normalize.text import each_distinct, not_ascii, output_name, staged, where
 
 MAX_ADDRESSES: Final = 5
 """How many addresses of one cell identify; a cell with more is a distribution list, not a person."""
@@ -16,7 +16,7 @@ MAX_ADDRESSES: Final = 5
 _LONGEST = 254  # bytes; RFC 5321 leaves room for no more
 _DOMAIN = r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z](?:[a-z0-9-]*[a-z0-9])"
 _PLAIN = rf"^[a-z0-9_][a-z0-9._%+'-]*@{_DOMAIN}$"
-_GOOGLE = r"@g(?:oogle)?mail\.com$"
+_GOOGLE: Final = ("@gmail.com", "@googlemail.com")
 _NEVER = r"\s@<>()\[\],;:|\\\x22\x00-\x1f\x7f"
 _POSSIBLE = rf"^[^.{_NEVER}][^{_NEVER}]*@[^{_NEVER}]+\.[^{_NEVER}]+$"
 _AROUND = " \t\"'`´‘’“”«»:/\\*"
@@ -54,17 +54,17 @@ def email_addresses(expr: pl.Expr, *, most: int = MAX_ADDRESSES) -> pl.Expr:
         {'address_0': ['jane+x@xn--bcher-kva.example', None, None], 'address_1': ['j@x.com', None, None]}
     """
     names = [f"address_{nth}" for nth in range(most)]
-    addresses = pl.Struct(dict.fromkeys(names, pl.String))
-    text, plain, rest = pl.field("text"), pl.field("plain"), pl.field("rest")
-    cell = pl.struct(text=expr.cast(pl.String).str.to_lowercase())
-    cell = cell.struct.with_fields(plain=text.str.contains(_PLAIN) & (text.str.len_bytes() <= _LONGEST))
-    cell = cell.struct.with_fields(
-        rest=if_present(pl.when(~plain).then(text), lambda some: _written(some, names), addresses)
+    text = pl.field("text")
+    plain = text.str.contains(_PLAIN) & (text.str.len_bytes() <= _LONGEST)
+    one = pl.struct(text.alias(names[0]), *(pl.lit(None, pl.String).alias(name) for name in names[1:]))
+    addresses = where(
+        ~plain,
+        one,
+        lambda some: _written(some, names),
+        given=text,
+        dtype=pl.Struct(dict.fromkeys(names, pl.String)),
     )
-    found = {name: rest.struct.field(name) for name in names}
-    found["address_0"] = pl.when(plain).then(text).otherwise(found["address_0"])
-    # one expression with all fields, not one per field: each would compute the cell again
-    cell = cell.struct.with_fields(addresses=pl.struct([found[name].alias(name) for name in names]))
+    cell = pl.struct(text=expr.cast(pl.String).str.to_lowercase()).struct.with_fields(addresses=addresses)
     return cell.struct.field("addresses").alias(output_name(expr))
 
 
@@ -107,7 +107,11 @@ def email_key(expr: pl.Expr) -> pl.Expr:
 
 def mailbox_of(address: pl.Expr) -> pl.Expr:
     """The mailbox that an address, as ``email_addresses`` gives it, is delivered to; String."""
-    return staged(address, lambda text: where(text.str.contains(rf"\+|{_GOOGLE}"), text, _normal_mailbox))
+    return staged(
+        address,
+        lambda text: where(text.str.contains("+", literal=True), text, _without_tag),
+        lambda text: where(text.str.ends_with(_GOOGLE[0]) | text.str.ends_with(_GOOGLE[1]), text, _at_google),
+    )
 
 
 def is_role_mailbox(expr: pl.Expr) -> pl.Expr:
@@ -127,16 +131,15 @@ def is_role_mailbox(expr: pl.Expr) -> pl.Expr:
     return expr.str.contains(_ROLE_MAILBOX)
 
 
-def _normal_mailbox(address: pl.Expr) -> pl.Expr:
-    """Addresses without plus tag and, at Google's mail with its two domains, without dots."""
-    return staged(
-        address.str.replace(r"^([^@+]+)\+[^@]*@", "${1}@"),
-        lambda text: where(
-            text.str.contains(_GOOGLE),
-            text,
-            lambda some: some.str.replace("@.*$", "").str.replace_all(".", "", literal=True) + "@gmail.com",
-        ),
-    )
+def _without_tag(address: pl.Expr) -> pl.Expr:
+    """Addresses without plus tag."""
+    return address.str.replace(r"^([^@+]+)\+[^@]*@", "${1}@")
+
+
+def _at_google(address: pl.Expr) -> pl.Expr:
+    """Addresses of Google's mail with the first of its two domains and without dots."""
+    name = address.str.strip_suffix(_GOOGLE[0]).str.strip_suffix(_GOOGLE[1])
+    return name.str.replace_all(".", "", literal=True) + _GOOGLE[0]
 
 
 def _written(text: pl.Expr, names: Sequence[str]) -> pl.Expr:

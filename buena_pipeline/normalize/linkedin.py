@@ -7,10 +7,12 @@ from urllib.parse import quote, unquote
 
 import polars as pl
 
-from buena_pipeline.normalize.text import each_distinct, if_present, not_ascii, output_name, staged, where
+from buena_pipeline.normalize.text import all_at_once, not_ascii, output_name, staged, where
 
 _PREFIX: Final = "https://www.linkedin.com/in/"
-_PLAIN = r"(?i)^https?://(?:[a-z]{2,3}\.)?linkedin\.com(?-i:/in/)[a-z0-9_-]+/?$"
+_START = r"(?i)^https?://(?:[a-z]{2,3}\.)?linkedin\.com(?-i:/in/)"
+_PLAIN = "^[a-z0-9_-]+$"
+_BOTH: Final = pl.Struct({"slug": pl.String, "url": pl.String})
 _MARK: Final = "\x1f"  # says that what follows is a slug
 
 _HOST = r"(?:https?:/*|//)?(?:[a-z0-9-]+\.)*linkedin\.com\.?(?::\d+)?/+"
@@ -41,7 +43,7 @@ def linkedin_slug(expr: pl.Expr) -> pl.Expr:
         >>> urls.select(linkedin_slug(pl.col("url"))).to_series().to_list()
         ['jane-doe', None]
     """
-    return slug_of(profile(expr)).alias(output_name(expr))
+    return profile(expr).struct.field("slug").alias(output_name(expr))
 
 
 def linkedin_url(expr: pl.Expr) -> pl.Expr:
@@ -59,41 +61,46 @@ def linkedin_url(expr: pl.Expr) -> pl.Expr:
         >>> urls.select(linkedin_url(pl.col("url"))).to_series().to_list()
         ['https://www.linkedin.com/in/j%C3%BCrgen', 'https://www.linkedin.com/in/janedoe', None]
     """
-    both = pl.struct(profile=profile(expr)).struct.with_fields(slug=slug_of(pl.field("profile")))
-    url = both.struct.with_fields(url=url_of(pl.field("profile"), pl.field("slug"))).struct.field("url")
-    return url.alias(output_name(expr))
+    return profile(expr).struct.field("url").alias(output_name(expr))
 
 
 def profile(expr: pl.Expr) -> pl.Expr:
-    """The slug as it was written, decoded, from which both slug and URL are made; String."""
-    text, plain, rest = pl.field("text"), pl.field("plain"), pl.field("rest")
+    """What ``linkedin_slug`` and ``linkedin_url`` say: a Struct of the Strings ``slug`` and ``url``."""
+    text, slug, url = (pl.field(name) for name in ("text", "slug", "url"))
+    usual = text.str.starts_with(_PREFIX)
+    plain = usual & slug.str.contains(_PLAIN) & ~slug.is_in(_NOBODYS)
     cell = pl.struct(text=expr.cast(pl.String))
-    cell = cell.struct.with_fields(plain=text.str.contains(_PLAIN))
-    cell = cell.struct.with_fields(rest=if_present(pl.when(~plain).then(text), _written_otherwise))
-    behind = text.str.slice(text.str.find("/in/", literal=True) + len("/in/")).str.strip_suffix("/")
-    cell = cell.struct.with_fields(slug=pl.when(plain).then(behind).otherwise(rest))
-    named = ~pl.field("slug").is_in(_NOBODYS)
-    return cell.struct.with_fields(slug=pl.when(named).then(pl.field("slug"))).struct.field("slug")
+    cell = cell.struct.with_fields(text=where(~usual, text, lambda some: some.str.replace(_START, _PREFIX)))
+    cell = cell.struct.with_fields(url=text.str.strip_suffix("/"))
+    cell = cell.struct.with_fields(slug=url.str.strip_prefix(_PREFIX))
+    both = where(~plain, pl.struct(slug, url), _written_otherwise, given=text, dtype=_BOTH)
+    return cell.struct.with_fields(both=both).struct.field("both").alias(output_name(expr))
 
 
-def slug_of(written: pl.Expr) -> pl.Expr:
-    """The slug of what ``profile`` gives; String."""
+def _written_otherwise(text: pl.Expr) -> pl.Expr:
+    """Slugs and URLs out of any other text than the usual URL; null where it is no profile."""
+    written, slug = pl.field("written"), pl.field("slug")
+    both = pl.struct(written=_slug_as_written(text))
+    both = both.struct.with_fields(slug=_one_case(written))
+    named = pl.when(written.str.contains(_MEMBER_ID)).then(written).otherwise(slug)
+    encoded = staged(
+        named, lambda text: where(not_ascii(text), text, lambda some: all_at_once(some, _quoted))
+    )
+    return both.struct.with_fields(both=pl.struct(slug=slug, url=pl.lit(_PREFIX) + encoded)).struct.field(
+        "both"
+    )
+
+
+def _one_case(written: pl.Expr) -> pl.Expr:
+    """Slugs in lower case."""
     return staged(
         written.str.to_lowercase(),
         lambda text: where(not_ascii(text), text, lambda some: some.str.normalize("NFC")),
     )
 
 
-def url_of(written: pl.Expr, slug: pl.Expr) -> pl.Expr:
-    """The URL of what ``profile`` and ``slug_of`` give; String."""
-    named = pl.when(written.str.contains(_MEMBER_ID)).then(written).otherwise(slug)
-    return pl.lit(_PREFIX) + staged(
-        named, lambda text: where(not_ascii(text), text, lambda some: each_distinct(some, quote))
-    )
-
-
-def _written_otherwise(text: pl.Expr) -> pl.Expr:
-    """Slugs out of any other text than the usual URL; null where it is no profile."""
+def _slug_as_written(text: pl.Expr) -> pl.Expr:
+    """Slugs as they were written, decoded."""
     return staged(
         text.str.strip_chars(" \t\r\n\xa0\ufeff\x1f<>()[]\"'"),
         lambda url: where(not_ascii(url), url, _visible),
@@ -102,11 +109,11 @@ def _written_otherwise(text: pl.Expr) -> pl.Expr:
         lambda url: pl.when(url.str.starts_with(_MARK)).then(url.str.strip_prefix(_MARK)),
         lambda slug: slug.str.replace(_BEHIND_SLUG, ""),
         lambda slug: where(
-            slug.str.contains("%", literal=True), slug, lambda some: each_distinct(some, _decoded)
+            slug.str.contains("%", literal=True), slug, lambda some: all_at_once(some, _decoded)
         ),
         # Composed before it is judged: what stands for a semicolon in Greek becomes one
         lambda slug: where(not_ascii(slug), slug, lambda some: _visible(some).str.normalize("NFC")),
-        lambda slug: pl.when(~slug.str.contains(_NO_SLUG)).then(slug),
+        lambda slug: pl.when(~slug.str.contains(_NO_SLUG) & ~slug.is_in(_NOBODYS)).then(slug),
     )
 
 
@@ -123,8 +130,13 @@ def _modern(text: pl.Expr) -> pl.Expr:
     return pl.coalesce(new, pl.when(~text.str.contains("(?i)pub/+dir/")).then(text))
 
 
-def _decoded(slug: str) -> str | None:
+def _decoded(slug: str) -> str:
     """A slug without percent-encoding, however often it was encoded."""
     while (decoded := unquote(slug)) != slug:
         slug = decoded
     return slug
+
+
+def _quoted(slug: str) -> str:
+    """A slug with everything percent-encoded that is not ASCII."""
+    return quote(slug, safe="/\n")

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from buena_pipeline.normalize.text import clean_text, not_ascii, staged, where
+from buena_pipeline.normalize.text import clean_text, not_ascii, output_name, says_nothing, staged, where
 
 # Letters that do not decompose into a base letter and an accent
 _LETTERS: Final = dict(
@@ -16,10 +16,11 @@ _LETTERS: Final = dict(
 _ACCENTS = r"[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f\p{Cf}]"
 _JOINING = r"[.'’‘`´ʼ]"
 
-_NOT_WORDS = "[^a-z0-9 ]|  |^ | $"
+_NOT_WORDS = "[^a-z0-9 ]|  |^ | $|^$"
 
 _TITLES = r"^(?:(?:dr|prof|mr|mrs|ms|mx) )+"
 _DEGREES = r"(?: (?:phd|mba))+$"
+_NOT_BARE = f"{_NOT_WORDS}|{_TITLES}|{_DEGREES}"  # one search costs as much for all three as for one
 
 # As they read without dots and with other punctuation as spaces: "S.A." is "sa", "A/S" is "a s"
 _LEGAL_FORMS = (
@@ -30,6 +31,9 @@ _LEGAL_FORMS = (
     "|doo|d o o|dd|ad|ood|eood|pty|pte|pvt|private limited|proprietary limited|sdn bhd|bhd|tbk|kk|gk|jsc|pjsc"
 )
 _AT_THE_END = rf"(?: (?:{_LEGAL_FORMS}))+$"
+
+_NAMES: Final = pl.Struct(dict.fromkeys(("first", "last", "key"), pl.String))
+_COMPANY: Final = pl.Struct(dict.fromkeys(("name", "key"), pl.String))
 
 # What people without a company write; strangers share it, so it tells nobody apart
 _NO_COMPANY: Final = (
@@ -66,11 +70,9 @@ def person_name_key(first: pl.Expr, last: pl.Expr) -> pl.Expr:
         >>> names.select(person_name_key(pl.col("first"), pl.col("last"))).to_series().to_list()
         ['zoe obrien', 'soren', '李']
     """
-    return staged(
-        pl.concat_str(first, last, separator=" ", ignore_nulls=True).str.to_lowercase(),
-        lambda name: where(name.str.contains(_NOT_WORDS), name, lambda some: _words(_without_remarks(some))),
-        lambda name: where(name.str.contains(f"{_TITLES}|{_DEGREES}"), name, _untitled),
-        lambda name: pl.when(name != "").then(name),
+    joined = _joined(first, last)
+    return staged(joined, lambda name: where(name.str.contains(_NOT_BARE), name, _bare_name)).alias(
+        output_name(first)
     )
 
 
@@ -95,9 +97,60 @@ def company_key(expr: pl.Expr) -> pl.Expr:
     return staged(
         expr.cast(pl.String).str.to_lowercase(),
         lambda name: where(name.str.contains(_NOT_WORDS), name, _words),
-        lambda name: name.str.replace(_AT_THE_END, ""),
-        lambda name: pl.when((name != "") & ~name.is_in(_NO_COMPANY)).then(name),
+        _without_legal_form,
     )
+
+
+def cleaned_names(first: pl.Expr, last: pl.Expr) -> pl.Expr:
+    """First and last names through ``clean_text``, and their ``person_name_key``.
+
+    Both at once, because one look at plain names tells that there is nothing to do for either.
+
+    Args:
+        first: first names.
+        last: last names.
+
+    Returns:
+        Struct, as long as the input, of the Strings ``first``, ``last`` and ``key``.
+
+    Example:
+        >>> names = pl.DataFrame({"first": ["Jane", " Dr. ZOË", "n/a"], "last": ["Doe", None, "Li"]})
+        >>> names.select(cleaned_names(pl.col("first"), pl.col("last"))).unnest("first").rows()
+        [('Jane', 'Doe', 'jane doe'), ('Dr. ZOË', None, 'zoe'), (None, 'Li', 'li')]
+    """
+    one, other, key = pl.field("first"), pl.field("last"), pl.field("key")
+    unclean = key.str.contains(_NOT_BARE) | says_nothing(one) | says_nothing(other)
+    names = pl.struct(first=first.cast(pl.String), last=last.cast(pl.String))
+    names = names.struct.with_fields(key=_joined(one, other))
+    names = names.struct.with_fields(
+        names=where(
+            unclean, pl.struct(one, other, key), _cleaned_names, given=pl.struct(one, other), dtype=_NAMES
+        )
+    )
+    return names.struct.field("names").alias(output_name(first))
+
+
+def cleaned_company(expr: pl.Expr) -> pl.Expr:
+    """Companies through ``clean_text``, and their ``company_key``, at once as in ``cleaned_names``.
+
+    Args:
+        expr: one column.
+
+    Returns:
+        Struct, as long as the input, of the Strings ``name`` and ``key``.
+
+    Example:
+        >>> names = pl.DataFrame({"company": ["Acme", "Acme,  Inc. ", "self-employed", "n/a"]})
+        >>> names.select(cleaned_company(pl.col("company"))).unnest("company").rows()
+        [('Acme', 'acme'), ('Acme, Inc.', 'acme'), ('self-employed', None), (None, None)]
+    """
+    name, key = pl.field("name"), pl.field("key")
+    unclean = key.str.contains(_NOT_WORDS) | says_nothing(name)
+    both = pl.struct(name=expr.cast(pl.String)).struct.with_fields(key=name.str.to_lowercase())
+    both = both.struct.with_fields(
+        both=where(unclean, pl.struct(name, key), _cleaned_company, given=name, dtype=_COMPANY)
+    ).struct.field("both")
+    return both.struct.with_fields(key=_without_legal_form(key)).alias(output_name(expr))
 
 
 def split_full_name(expr: pl.Expr) -> pl.Expr:
@@ -128,6 +181,32 @@ def split_full_name(expr: pl.Expr) -> pl.Expr:
     return pair.struct.with_fields(**part)
 
 
+def _joined(first: pl.Expr, last: pl.Expr) -> pl.Expr:
+    """Names as one text in lower case."""
+    return pl.concat_str(first, last, separator=" ", ignore_nulls=True).str.to_lowercase()
+
+
+def _cleaned_names(names: pl.Expr) -> pl.Expr:
+    """What ``cleaned_names`` says of names that are not plain."""
+    first, last = (names.struct.field(name) for name in ("first", "last"))
+    cleaned = pl.struct(first=clean_text(first), last=clean_text(last))
+    return cleaned.struct.with_fields(key=_bare_name(_joined(pl.field("first"), pl.field("last"))))
+
+
+def _cleaned_company(expr: pl.Expr) -> pl.Expr:
+    """Companies that are not plain: the clean name, and its words."""
+    cleaned = pl.struct(name=clean_text(expr))
+    return cleaned.struct.with_fields(key=_words(pl.field("name").str.to_lowercase()))
+
+
+def _without_legal_form(words: pl.Expr) -> pl.Expr:
+    """Keys of companies out of the words of their names."""
+    return staged(
+        words.str.replace(_AT_THE_END, ""),
+        lambda name: pl.when((name != "") & ~name.is_in(_NO_COMPANY)).then(name),
+    )
+
+
 def _words(name: pl.Expr) -> pl.Expr:
     """Lower-case text as words of base letters and digits with single spaces between them."""
     return staged(
@@ -147,6 +226,11 @@ def _without_accents(text: pl.Expr) -> pl.Expr:
 def _without_remarks(name: pl.Expr) -> pl.Expr:
     """Names without what stands in parentheses."""
     return name.str.replace_all(r"\([^()]*\)", " ")
+
+
+def _bare_name(name: pl.Expr) -> pl.Expr:
+    """The words of lower-case names, without remarks, titles and degrees; null for none."""
+    return staged(_words(_without_remarks(name)), _untitled, lambda bare: pl.when(bare != "").then(bare))
 
 
 def _untitled(name: pl.Expr) -> pl.Expr:

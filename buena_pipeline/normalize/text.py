@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import polars as pl
@@ -65,8 +65,13 @@ def clean_text(expr: pl.Expr) -> pl.Expr:
     return staged(
         expr.cast(pl.String),
         lambda text: where(~text.str.contains(_CLEAN), text, _cleaned),
-        lambda text: pl.when(~text.is_in(_PLACEHOLDERS)).then(text),
+        lambda text: pl.when(~says_nothing(text)).then(text),
     )
+
+
+def says_nothing(text: pl.Expr) -> pl.Expr:
+    """Where text, clean but for this, only says that nothing is known; Boolean."""
+    return text.is_in(_PLACEHOLDERS)
 
 
 def staged(value: pl.Expr, *stages: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
@@ -92,16 +97,28 @@ def staged(value: pl.Expr, *stages: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
     return scope.struct.field("value").alias(output_name(value))
 
 
-def where(rows: pl.Expr, value: pl.Expr, change: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
-    """Change a text column in some rows only, at a cost in proportion to these.
+def where(
+    rows: pl.Expr,
+    value: pl.Expr,
+    change: Callable[[pl.Expr], pl.Expr],
+    *,
+    given: pl.Expr | None = None,
+    dtype: pl.DataType | type[pl.DataType] = pl.String,
+) -> pl.Expr:
+    """Change a column in some rows only, at a cost in proportion to these.
+
+    Polars evaluates both branches of a condition and builds the text of all rows anew. Taking the rows out
+    and putting what becomes of them back into the column is many times cheaper.
 
     Args:
         rows: Boolean, the rows to change.
-        value: String, the column.
-        change: a row-wise function from a String expression to a String expression.
+        value: the column; Strings, or a Struct of Strings.
+        change: a row-wise function from an expression to an expression of the same dtype as ``value``.
+        given: what ``change`` is called with; ``value`` unless given.
+        dtype: of ``value``.
 
     Returns:
-        ``change(value)`` in these rows, ``value`` in all others, under the name of ``value``.
+        ``change(given)`` in these rows, ``value`` in all others, under the name of ``value``.
 
     Example:
         >>> words = pl.DataFrame({"word": ["a", "bb", None]})
@@ -109,44 +126,18 @@ def where(rows: pl.Expr, value: pl.Expr, change: Callable[[pl.Expr], pl.Expr]) -
         >>> words.select(where(word == "a", word, lambda some: some + "!")).to_series().to_list()
         ['a!', 'bb', None]
     """
-    scope = pl.struct(value=value, rows=rows)
-    changed = if_present(pl.when(pl.field("rows")).then(pl.field("value")), change)
-    merged = pl.when(pl.field("rows")).then(changed).otherwise(pl.field("value"))
-    return scope.struct.with_fields(value=merged).struct.field("value").alias(output_name(value))
 
+    def changed(columns: Sequence[pl.Series]) -> pl.Series:
+        old, chosen, *source = columns
+        places = chosen.arg_true()
+        if places.is_empty():
+            return old
+        some = (source or [old])[0].gather(places).to_frame("value")
+        return _put(some.select(change(pl.col("value"))).to_series(), old, places)
 
-def if_present(
-    value: pl.Expr, change: Callable[[pl.Expr], pl.Expr], dtype: pl.DataType | type[pl.DataType] = pl.String
-) -> pl.Expr:
-    """Compute something for the rows that are not null, without spending anything on the others.
-
-    Polars builds text anew for every row of a column, null or not, and evaluates both branches of a
-    condition: where few rows need much work, setting them apart is many times cheaper.
-
-    Args:
-        value: the column, null where there is nothing to do.
-        change: a row-wise function from an expression to an expression.
-        dtype: of the result.
-
-    Returns:
-        ``change(value)``, null where ``value`` is null.
-
-    Example:
-        >>> words = pl.DataFrame({"word": ["a", None]})
-        >>> words.select(if_present(pl.col("word"), lambda some: some + "!")).to_series().to_list()
-        ['a!', None]
-    """
-
-    def changed(texts: pl.Series) -> pl.Series:
-        present = texts.is_not_null()
-        if not present.any():
-            return pl.Series(texts.name, [None], dtype=dtype).new_from_index(0, len(texts))
-        some = pl.DataFrame({"value": texts.filter(present)}).select(value=change(pl.col("value")))["value"]
-        if len(some) == len(texts):
-            return some
-        return some.gather(pl.select(pl.when(present).then(present.cum_sum() - 1)).to_series())
-
-    return value.map_batches(changed, return_dtype=dtype, is_elementwise=True)
+    columns = [value, rows] if given is None else [value, rows, given]
+    merged = pl.map_batches(columns, changed, return_dtype=dtype, is_elementwise=True)
+    return merged.alias(output_name(value))
 
 
 def each_distinct(value: pl.Expr, function: Callable[[str], str | None]) -> pl.Expr:
@@ -175,6 +166,31 @@ def each_distinct(value: pl.Expr, function: Callable[[str], str | None]) -> pl.E
     return value.map_batches(replaced, return_dtype=pl.String, is_elementwise=True)
 
 
+def all_at_once(value: pl.Expr, function: Callable[[str], str]) -> pl.Expr:
+    """Change the texts of a column by one call for all of them: faster by far than a call for each.
+
+    Args:
+        value: String without nulls.
+        function: a change of text that leaves line breaks alone.
+
+    Returns:
+        String, as long as the input.
+
+    Example:
+        >>> words = pl.DataFrame({"word": ["a", "b"]})
+        >>> words.select(all_at_once(pl.col("word"), str.upper)).to_series().to_list()
+        ['A', 'B']
+    """
+
+    def changed(texts: pl.Series) -> pl.Series:
+        new = function("\n".join(texts)).split("\n")
+        if len(new) != len(texts):  # one of them holds a line break
+            new = [function(text) for text in texts]
+        return pl.Series(texts.name, new, dtype=pl.String)
+
+    return value.map_batches(changed, return_dtype=pl.String, is_elementwise=True)
+
+
 def not_ascii(value: pl.Expr) -> pl.Expr:
     """Where text has characters beyond ASCII; Boolean."""
     return value.str.len_bytes() != value.str.len_chars()
@@ -183,6 +199,14 @@ def not_ascii(value: pl.Expr) -> pl.Expr:
 def output_name(value: pl.Expr) -> str:
     """The name an expression's column will have, or ``value`` where that is not known yet."""
     return value.meta.output_name(raise_if_undetermined=False) or "value"
+
+
+def _put(new: pl.Series, old: pl.Series, places: pl.Series) -> pl.Series:
+    """A column with new values in these places."""
+    if isinstance(old.dtype, pl.Struct):
+        fields = zip(new.struct, old.struct, strict=True)
+        return pl.DataFrame([_put(*both, places) for both in fields]).to_struct(old.name)
+    return new.rename(old.name) if len(new) == len(old) else old.clone().scatter(places, new)
 
 
 def _cleaned(text: pl.Expr) -> pl.Expr:
