@@ -142,7 +142,8 @@ class Entries:
     def answer(self, request: Request, answer: Answer) -> pl.DataFrame:
         """Enters an answer, each item for its person, and returns the people it does not mention."""
         people, now = request.batch.people, datetime.now(UTC)
-        ids, request_id = people["person_id"], request.row["request_id"]
+        ids, request_id = people["person_id"].to_list(), request.row["request_id"]
+        asked = {f"has_{block}": block in request.batch.blocks for block in BLOCKS}
         answered: set[int] = set()
         # at most 50 leads
         for item, index in zip(answer.items, match_items(people.to_dicts(), answer.items), strict=True):
@@ -158,7 +159,7 @@ class Entries:
                     "found": item.found,
                     "reason": None if item.found else item.reason or "not found",
                     "body": item.body,
-                    **{f"has_{block}": block in request.batch.blocks for block in BLOCKS},
+                    **asked,
                 }
             )
         if answer.rest is not None:
@@ -170,7 +171,8 @@ class Entries:
             remaining=answer.credits_remaining,
             quota=answer.quota,
         )
-        return people[sorted(set(range(people.height)) - answered)]
+        missing = [index for index in range(people.height) if index not in answered]
+        return people[missing] if missing else people.head(0)
 
     def charged_without_answer(self, request: Request, people: pl.DataFrame) -> None:
         """People whom an answer charged without a word about them: entered, so that nobody pays again."""

@@ -16,7 +16,9 @@ import msgspec
 
 _DECODER: Final = json.JSONDecoder(strict=False)
 _GAP: Final = re.compile(r"[ \t\r\n]*")
-_UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
+
+UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
+"""What a reader of JSON raises."""
 
 
 def decode(body: bytes) -> str:
@@ -33,13 +35,13 @@ def load(text: str) -> Any:
     """
     try:
         return msgspec.json.decode(text)
-    except _UNREADABLE:
+    except UNREADABLE:
         pass
     try:
         value = json.loads(text, strict=False)
         # halves of surrogate pairs fit into no file and no table
         return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
 
 
@@ -53,7 +55,7 @@ def members(text: str) -> dict[str, str]:
     try:
         raw = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
         return {name: bytes(value).decode("utf-8", "replace") for name, value in raw.items()}
-    except _UNREADABLE:
+    except UNREADABLE:
         return dict(_scan(text, "{", "}") or ())
 
 
@@ -67,7 +69,7 @@ def entries(text: str) -> list[str] | None:
     try:
         raw = msgspec.json.decode(text, type=list[msgspec.Raw])
         return [bytes(value).decode("utf-8", "replace") for value in raw]
-    except _UNREADABLE:
+    except UNREADABLE:
         scanned = _scan(text, "[", "]")
         return None if scanned is None else [value for _, value in scanned]
 
@@ -113,7 +115,7 @@ def _scan(text: str, opening: str, closing: str) -> list[tuple[str, str]] | None
             found.append((name, text[at:end]))
             at = _skip(text, end)
         return found if _skip(text, at + 1) == len(text) else None
-    except (IndexError, *_UNREADABLE):
+    except (IndexError, *UNREADABLE):
         return None
 
 

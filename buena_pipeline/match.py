@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import polars as pl
 
@@ -17,6 +17,8 @@ from buena_pipeline.schema import LEAD_FIELDS
 from buena_pipeline.wire import WIRE_NAMES, Item, Lead, encode_lead
 
 _Key = TypeVar("_Key")
+
+_WIRE_NAMES: Final = tuple(WIRE_NAMES.values())
 
 
 def match_items(leads: Sequence[Lead], items: Sequence[Item]) -> list[int | None]:
@@ -41,7 +43,11 @@ def match_items(leads: Sequence[Lead], items: Sequence[Item]) -> list[int | None
 
     Rests on ``EnrichResponse``: each result echoes its ``input``, the order is undocumented.
     """
-    sent = [frozenset(encode_lead(lead).items()) for lead in leads]
+    written = [encode_lead(lead) for lead in leads]
+    found = _match_verbatim(written, items)
+    if found is not None:
+        return found
+    sent = [frozenset(lead.items()) for lead in written]
     echoed = [_echo(item.input) for item in items]
     indexes = _unique((fingerprint, index) for index, fingerprint in enumerate(sent))
     exact = [indexes.get(fingerprint) for fingerprint in echoed]
@@ -54,6 +60,20 @@ def match_items(leads: Sequence[Lead], items: Sequence[Item]) -> list[int | None
         elif index is not None:
             taken.add(index)
     return found
+
+
+def _match_verbatim(sent: Sequence[Mapping[str, str]], items: Sequence[Item]) -> list[int | None] | None:
+    """The match where every echo is what was sent, to the letter, and nobody was sent or answered twice."""
+    indexes = {tuple(map(lead.get, _WIRE_NAMES)): index for index, lead in enumerate(sent)}
+    try:
+        found = [indexes.get(tuple(map(item.input.get, _WIRE_NAMES))) for item in items]
+    except TypeError:  # a value that is no text
+        return None
+    places = [index for index in found if index is not None]
+    if not len(places) == len(items) == len(set(places)) or len(indexes) < len(sent):
+        return None
+    nothing_more = all(len(items[n].input) == len(sent[index]) for n, index in enumerate(places))
+    return found if nothing_more else None
 
 
 def _echo(given: Mapping[str, Any]) -> frozenset[tuple[str, str]]:

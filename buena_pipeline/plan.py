@@ -283,11 +283,18 @@ def batches(bought: pl.DataFrame) -> Iterator[Batch]:
         Whoever is first in a batch comes before the first of all later ones, whatever their blocks.
     """
     placed = bought.with_row_index("place")
-    parts = (people.iter_slices(MAX_LEADS) for _, people in placed.group_by("blocks", maintain_order=True))
-    for part in heapq.merge(*parts, key=lambda part: int(part["place"][0])):
-        mask = int(part["blocks"][0])
-        blocks = tuple(block for bit, block in enumerate(BLOCKS) if mask >> bit & 1)
-        yield Batch(blocks, part.drop("place", "blocks"))
+    parts = (_parts(people) for _, people in placed.group_by("blocks", maintain_order=True))
+    for _, batch in heapq.merge(*parts, key=lambda part: part[0]):
+        yield batch
+
+
+def _parts(people: pl.DataFrame) -> Iterator[tuple[int, Batch]]:
+    """The batches of people who want the same blocks, each with the place of its first one."""
+    mask = int(people["blocks"][0])
+    blocks = tuple(block for bit, block in enumerate(BLOCKS) if mask >> bit & 1)
+    places = people["place"].gather_every(MAX_LEADS).to_list()
+    leads = people.drop("place", "blocks").iter_slices(MAX_LEADS)
+    return ((place, Batch(blocks, part)) for place, part in zip(places, leads, strict=True))
 
 
 def count_requests(bought: pl.DataFrame) -> int:

@@ -6,7 +6,6 @@ tolerantly: unknown fields stay in the raw text of each item, missing and null o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,8 +14,9 @@ from typing import Any, Final
 
 import msgspec
 
+from buena_pipeline.envelope import open_envelope, read_result
 from buena_pipeline.errors import AuthenticationError, PermissionDeniedError, VendorError
-from buena_pipeline.lenient_json import as_number, as_object, as_text, decode, entries, load, members
+from buena_pipeline.lenient_json import as_number, as_object, as_text, decode, load
 from buena_pipeline.pace import Quota
 from buena_pipeline.settings import EnrichmentOptions
 
@@ -269,39 +269,25 @@ def _read_answer(status: int, body: bytes, quota: Quota | None) -> Answer | Unkn
     text = decode(body)
     if not text.strip():
         return Unknown(f"the vendor answered {status} with an empty body")
-    envelope = members(text)
-    data = members(envelope.pop("data", "null"))
-    lists: dict[str, list[str] | None] = {
-        name: entries(data[name])
-        for name in ("enriched", "failed")
-        if name in data and load(data[name]) is not None
-    }
-    unreadable = "enriched" in lists and lists["enriched"] is None
-    if unreadable or not any(items is not None for items in lists.values()):
+    told = open_envelope(text)
+    if told.unreadable or (told.found is None and told.not_found is None):
         why = "that is not JSON" if load(text) is None else "without any results"
         return Unknown(f"the vendor answered {status} with a body {why}", body=text)
-    # a list that is none stays among the fields nobody knows
-    data = {
-        name: raw
-        for name, raw in data.items()
-        if name not in ("enriched", "failed") or (name in lists and lists[name] is None)
-    }
-    items = tuple(_read_item(item, found=name == "enriched") for name in lists for item in lists[name] or ())
-    used, remaining = (
-        as_number(load(data.pop(name, "null"))) for name in ("creditsUsed", "remainingCredits")
+    items = tuple(
+        _read_item(item, found=found)
+        for found, items in ((True, told.found), (False, told.not_found))
+        for item in items or ()
     )
-    if used is not None and used < 0:
-        used = None  # not a use of credits, and no reason to spend more
-    if load(envelope.pop("success", "null")) is False and not items:
+    if not told.success and not items:
         return Unknown(f"the vendor answered {status} without success", body=text)
-    unknown_fields = {**envelope, **{f"data.{name}": raw for name, raw in data.items()}}
-    rest = json.dumps(unknown_fields) if unknown_fields else None
-    return Answer(items, used, remaining, rest, quota)
+    # a negative use of credits is none, and no reason to spend more
+    used = None if told.used is not None and told.used < 0 else told.used
+    return Answer(items, used, told.remaining, told.rest, quota)
 
 
 def _read_item(text: str, *, found: bool) -> Item:
-    item = as_object(load(text))
-    return Item(found, input=as_object(item.get("input")), body=text, reason=as_text(item.get("reason")))
+    given, reason = read_result(text)
+    return Item(found, given, text, as_text(reason))
 
 
 def _read_refusal(status: int, error: Mapping[str, Any], details: Mapping[str, Any]) -> Refused | ServerFault:
