@@ -14,7 +14,6 @@ import polars as pl
 from buena_pipeline.columns import LeadColumns
 from buena_pipeline.errors import InputError
 from buena_pipeline.identity import identify
-from buena_pipeline.people import describe_people, group_people, person_keys
 from buena_pipeline.plan import limit_people, purchases
 from buena_pipeline.schema import STATUS
 from buena_pipeline.terms import BEYOND_BUDGET, BEYOND_THE_DAY
@@ -55,6 +54,8 @@ class Draft:
         Raises:
             InputError: if the priority is not one number per row.
         """
+        from buena_pipeline.people import describe_people, group_people, person_keys  # brings numpy along
+
         identified = identify(frame, columns)
         person = group_people(identified)
         return cls(
