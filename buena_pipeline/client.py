@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import Final, Protocol
 
 import httpx
-import stamina
 
 from buena_pipeline.backoff import Patience
 from buena_pipeline.errors import AuthenticationError, SettingsError, UnreachableError, VendorError
@@ -204,6 +203,8 @@ class BuenaClient:
             ValueError: for no leads or more than 50.
             SettingsError: if the client is closed.
         """
+        import stamina
+
         self._require_open()
         body = encode_request(leads, options)
         patience = Patience(self._attempts, max_wait)

@@ -6,7 +6,6 @@ Outlook and Google. A header that is not known is left alone rather than guessed
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -238,6 +237,8 @@ def _require(schema: pl.Schema, name: str) -> None:
 
 def _similar(name: object, known: Iterable[str]) -> str:
     """The end of a sentence: a question after known names that look like this one, or a full stop."""
+    import difflib
+
     by_header = {_folded(candidate): candidate for candidate in known}
     close = difflib.get_close_matches(_folded(str(name)), by_header, n=3, cutoff=0.6)
     return f": did you mean {_listed([by_header[header] for header in close], 'or')}?" if close else "."

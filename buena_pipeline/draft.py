@@ -11,12 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-import numpy as np
 import polars as pl
 
 from buena_pipeline.columns import LeadColumns
 from buena_pipeline.lookup import Lookup
-from buena_pipeline.people import describe_people
 from buena_pipeline.plan import count_requests, leave_out, limit_people, purchases
 from buena_pipeline.schema import KEY_KIND, PEOPLE, STATUS, UUID
 from buena_pipeline.survey import Prints, Survey, prints_of
@@ -158,10 +156,9 @@ class Draft:
 
     def undescribed(self) -> pl.Series | None:
         """Which people are to be bought of whom nobody knows what to send; None if there are none."""
-        wanted = np.zeros(self.count, dtype=np.bool_)
-        wanted[self.decisions.filter(pl.col("turn").is_not_null())["person"].to_numpy()] = True
-        wanted[self.leads["person"].to_numpy()] = False
-        return pl.Series(wanted) if wanted.any() else None
+        told = pl.col("person").is_in(self.leads["person"].implode())
+        wanted = self.decisions.select(pl.col("turn").is_not_null() & ~told).to_series()
+        return wanted if wanted.any() else None
 
     def describe(self, identified: pl.DataFrame, keys: pl.DataFrame, person: pl.Series) -> None:
         """Takes down what can be sent of some people.
@@ -171,6 +168,8 @@ class Draft:
             keys: their columns ``key_*``, with digests in place of values.
             person: the number of each row's person.
         """
+        from buena_pipeline.people import describe_people  # brings numpy along
+
         numbers = person.unique().sort()
         leads = describe_people(
             identified,

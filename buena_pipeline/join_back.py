@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-import numpy as np
 import polars as pl
 
 from buena_pipeline.draft import Draft
@@ -90,6 +89,8 @@ class JoinBack:
             names: which columns of ``schema.ENRICHED``.
             new: Boolean, rows that nobody has seen before; None if there are none.
         """
+        import numpy as np
+
         numbers = person.drop_nulls().unique().sort()
         people = self._statuses[numbers] if len(numbers) < self._statuses.height else self._statuses
         fetched = [name for name in names if name in self._wanted or name == "enriched_at"]

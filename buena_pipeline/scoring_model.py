@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -93,6 +92,8 @@ class ScoringModel:
             >>> model.cap, model.company_sizes
             (50, (('1000+', 20),))
         """
+        import tomllib
+
         try:
             content = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
         except OSError as error:

@@ -9,11 +9,9 @@ from collections.abc import Sequence
 from functools import cached_property, reduce
 from operator import xor
 
-import numpy as np
 import polars as pl
 
 from buena_pipeline.lead_table import PRIORITY, WANTED
-from buena_pipeline.people import group_people, person_keys
 from buena_pipeline.schema import PERSON_KEYS, UUID
 
 
@@ -54,9 +52,11 @@ class Prints:
         before = self._all.slice(offset, len(prints))
         if len(before) == len(prints) and (before == prints).all():
             return here
+        if self._all.is_empty():
+            return pl.repeat(None, len(prints), dtype=pl.UInt32, eager=True)
         ordered, rows = self._sorted
         places = ordered.search_sorted(prints)
-        found = ordered.gather(pl.Series(np.minimum(places.to_numpy(), max(len(ordered) - 1, 0)))) == prints
+        found = ordered.gather(places.clip(0, max(len(ordered) - 1, 0))) == prints
         return pl.DataFrame({"place": places, "found": found}).select(
             pl.lit(rows).gather(pl.when("found").then("place")).cast(pl.UInt32)
         )[:, 0]
@@ -113,6 +113,8 @@ class Survey:
             What ``people.group_people`` returns, schema ``PERSON_KEYS``, then the highest value among the
             rows of each person: Float64 and Boolean, or None.
         """
+        from buena_pipeline.people import group_people, person_keys  # brings numpy along
+
         nobody = pl.DataFrame(schema={"key_linkedin": UUID})
         keys = pl.concat([nobody, *self._keys], how="diagonal")
         self._keys = []

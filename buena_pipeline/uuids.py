@@ -6,13 +6,15 @@ A column of text takes three times the memory, and longer to compare, sort and h
 from __future__ import annotations
 
 import binascii
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from buena_pipeline.schema import UUID
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _HALF: Final = 2**64
 _PARTS: Final = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
@@ -34,6 +36,7 @@ def as_text(numbers: pl.Series) -> pl.Series:
         >>> as_text(pl.Series([255, None], dtype=UUID)).to_list()
         ['00000000-0000-0000-0000-0000000000ff', None]
     """
+    import numpy as np
     import pyarrow as pa
 
     digits = np.frombuffer(binascii.hexlify(as_bytes(numbers).tobytes()), dtype=np.uint8).reshape(-1, 32)

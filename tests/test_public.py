@@ -52,6 +52,24 @@ except buena_pipeline.BuenaError as error:
     assert not told.stderr
 
 
+def test_the_import_brings_nothing_that_not_every_process_needs() -> None:
+    """A command that prints its help, or a form that waits for its first lead, starts without numpy."""
+    script = """
+import sys
+import polars, duckdb, httpx
+before = set(sys.modules)
+from buena_pipeline import Enricher, enrich_frame, plan_frame, score_frame
+print(*{name.partition(".")[0] for name in sys.modules.keys() - before})
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    brought = set(told.stdout.split())
+    assert "buena_pipeline" in brought
+    late = {"numpy", "pyarrow", "stamina", "tenacity", "filelock", "tomllib", "difflib", "starlette", "typer"}
+    assert not brought & late
+
+
 def test_every_error_is_in_the_one_tree() -> None:
     """``except BuenaError`` is enough."""
     raised = [thing for _, thing in inspect.getmembers(errors, inspect.isclass)]

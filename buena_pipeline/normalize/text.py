@@ -204,8 +204,9 @@ def output_name(value: pl.Expr) -> str:
 def _put(new: pl.Series, old: pl.Series, places: pl.Series) -> pl.Series:
     """A column with new values in these places."""
     if isinstance(old.dtype, pl.Struct):
-        fields = zip(new.struct, old.struct, strict=True)
-        return pl.DataFrame([_put(*both, places) for both in fields]).to_struct(old.name)
+        names = [field.name for field in old.dtype.fields]
+        fields = [_put(new.struct.field(name), old.struct.field(name), places) for name in names]
+        return pl.DataFrame(fields).to_struct(old.name)
     return new.rename(old.name) if len(new) == len(old) else old.clone().scatter(places, new)
 
 

@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import Final
 
 import duckdb
-import filelock
-import stamina
 
 from buena_pipeline.errors import StoreError
 from buena_pipeline.settings import StoreKey
@@ -69,6 +67,8 @@ class Database:
 
     def make_locks(self) -> None:
         """Locks that nobody holds: in the beginning, and after a fork, when those here are the parent's."""
+        import filelock
+
         self._turn = threading.RLock()
         self._sidecar = filelock.FileLock(f"{self.path}.lock", thread_local=False, mode=0o600)
 
@@ -194,6 +194,8 @@ class Database:
                 f"The folder {self.path.parent} for the store does not exist: create it, or name another.",
                 path=str(self.path),
             )
+        import filelock
+
         sidecar = self._sidecar
 
         def take(wait: float) -> bool:
@@ -223,6 +225,8 @@ class Database:
         self, lock_timeout: float, watch: Watch, *, read_only: bool
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """The file, as soon as nobody else has it open."""
+        import stamina
+
         with ExitStack() as stack:
             try:
                 # the shell and other programs know no sidecar: wait for them with jitter

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import duckdb
 import polars as pl
-import pyarrow as pa
 
 from buena_pipeline.errors import NotAStoreError, QueryError, SettingsError, StoreError
 from buena_pipeline.settings import resolve_store_key, resolve_store_path
@@ -112,6 +111,8 @@ class EnrichmentStore(JournaledStore):
         Raises:
             QueryError: if the query does not run, or is none: would write, or set or attach something.
         """
+        import pyarrow as pa
+
         with self._database.connect(read_only=True) as connection:
             try:
                 require_query(connection, query, self.path)

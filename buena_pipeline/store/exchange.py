@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import polars as pl
 
 from buena_pipeline.schema import UUID
@@ -21,6 +20,7 @@ def to_arrow(frame: pl.DataFrame) -> pa.Table:
     Args:
         frame: any columns that Arrow knows, and UUIDs; these are the last columns of what comes out.
     """
+    import numpy as np
     import pyarrow as pa
 
     numbers = [name for name, dtype in frame.schema.items() if dtype == UUID]

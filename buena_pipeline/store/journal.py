@@ -16,13 +16,14 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Final
-
-import filelock
+from typing import TYPE_CHECKING, Final
 
 from buena_pipeline.errors import StoreError
 from buena_pipeline.store.database import sync
 from buena_pipeline.store.signals import Watch, block
+
+if TYPE_CHECKING:
+    import filelock
 
 _HEAD: Final = b"buena_pipeline journal 1 "
 
@@ -199,6 +200,8 @@ class Journal:
             return [run_id for run_id in run_ids if self._is_alive(run_id)]
 
     def _is_alive(self, run_id: str) -> bool:
+        import filelock
+
         lock = self._lock_of(run_id)
         if not Path(lock.lock_file).exists():
             return False
@@ -213,6 +216,8 @@ class Journal:
         return False
 
     def _lock_of(self, run_id: str) -> filelock.FileLock:
+        import filelock
+
         return filelock.FileLock(self.folder / f"{run_id}.run", thread_local=False, mode=0o600)
 
     def _make(self) -> None:
