@@ -5,8 +5,7 @@ Pure: enters who is in a table and what the store knows, leaves decisions. ``enr
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -25,9 +24,6 @@ _GONE: Final = "its rows were not there any more when it was to be bought; run a
 """Why somebody is deferred whose rows a LazyFrame did not give again."""
 
 _UNLEARNED: Final = pl.Schema({"person_id": UUID, "kind": KEY_KIND, "key": UUID})
-
-_AT_ONCE: Final = 2_000_000
-"""People decided about at a time: what is known of them must fit in memory."""
 
 
 @dataclass(slots=True, repr=False)
@@ -92,7 +88,7 @@ class Draft:
 
     def decide(
         self,
-        decide: Callable[[pl.DataFrame], pl.DataFrame],
+        decided: Callable[[pl.DataFrame], pl.DataFrame],
         *,
         max_people: int | None,
         reason: str,
@@ -101,13 +97,13 @@ class Draft:
         """Decides what is to be done, for everybody or for some again.
 
         Args:
-            decide: from the keys of people to ``plan.decide`` of them.
+            decided: from the keys of people to ``plan.decide`` of them.
             max_people: how many the budget pays for; None for all.
             reason: why the others are deferred.
             again: the numbers of those about whom something new is known; everybody else is done with.
         """
         if again is None:
-            decisions = pl.concat([decide(keys) for keys in self._slices()])
+            decisions = decided(self.keys)
             if self.wanted is not None:
                 decisions = leave_out(decisions, ~self.wanted)
             self.decisions = limit_people(
@@ -117,7 +113,7 @@ class Draft:
         some = again.sort().to_frame("person")
         keys = self.keys.join(some, on="person", how="semi", maintain_order="left")
         fresh = limit_people(
-            decide(keys),
+            decided(keys),
             priority=None if self.priority is None else self.priority.gather(some["person"]),
             max_people=max_people,
             reason=reason,
@@ -131,13 +127,6 @@ class Draft:
         new = found.unlearned(served.select("person", "person_id"))
         if new.height:
             self.unlearned = pl.concat([self.unlearned, new])
-
-    def _slices(self) -> Iterator[pl.DataFrame]:
-        """The keys of so many people at a time."""
-        starts = pl.Series([*range(_AT_ONCE, self.count, _AT_ONCE)], dtype=pl.UInt32)
-        edges = self.keys["person"].search_sorted(starts, side="left").to_list()
-        for begin, end in itertools.pairwise([0, *edges, self.keys.height]):
-            yield self.keys[begin:end]
 
     def undecided(self, elsewhere: Collection[str], *, with_budget: bool) -> pl.Series:
         """The numbers of people about whom something new may be known soon.

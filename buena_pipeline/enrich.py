@@ -367,11 +367,12 @@ class Enricher:
         most = affordable(left, draft.price or 1.0) if self.terms.limited else None
 
         def decided(keys: pl.DataFrame) -> pl.DataFrame:
-            found = turn.lookup(keys)
-            decisions = self._decided(found, began=draft.began)
-            if again is None and run_id:
-                draft.learn(found, decisions)
-            return decisions
+            parts = []
+            for found in turn.lookups(keys):
+                parts.append(self._decided(found, began=draft.began))
+                if again is None and run_id:
+                    draft.learn(found, parts[-1])
+            return pl.concat(parts)
 
         draft.file_id = turn.file_id() if again is None else draft.file_id
         draft.decide(decided, max_people=most, reason=reason, again=again)

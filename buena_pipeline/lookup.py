@@ -15,8 +15,8 @@ class Lookup:
         own_id: schema ``OWN_ID``, by ``person``: the id each gets if it is new, and whether it is suppressed.
         known: schema ``KNOWN``, the people of the store that the keys point to, in any order.
         keys: schema ``PERSON_KEYS``, what was asked.
-        linked: ``position`` in the keys and ``person_id`` they point to, of each ``person`` some of whose
-            keys are not known or do not agree.
+        linked: ``key`` and the ``person_id`` it points to, of each ``person`` some of whose keys are not
+            known or do not agree.
     """
 
     own_id: pl.DataFrame
@@ -35,8 +35,7 @@ class Lookup:
         """
         partly = people.join(self.linked.select("person").unique(), on="person", how="semi")
         return (
-            self.keys.with_row_index("position")
-            .join(partly, on="person")
-            .join(self.linked, on=["position", "person_id"], how="anti")
+            self.keys.join(partly, on="person")
+            .join(self.linked, on=["key", "person_id"], how="anti")
             .select("person_id", "kind", "key")
         )

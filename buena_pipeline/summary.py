@@ -94,7 +94,8 @@ def make_report(draft: Draft, statuses: pl.DataFrame, *, run_id: str, bill: Bill
 
 def _people(rows: pl.DataFrame) -> pl.DataFrame:
     """One row per person of the store."""
-    return rows.unique("person_id", maintain_order=True)
+    different = rows["person_id"].n_unique() == rows.height
+    return rows if different else rows.unique("person_id", maintain_order=True)
 
 
 def _counts(values: pl.Series) -> dict[str, int]:

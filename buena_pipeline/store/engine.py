@@ -22,6 +22,9 @@ from buena_pipeline.store.signals import block
 _LOG_SIZE: Final = "4MB"
 """Every attachment replays the log, at about 10 ms a megabyte, so it is kept small."""
 
+_MEMORY: Final = 1_500_000_000
+"""Bytes for look-ups and the file's pages; more is spilled. polars needs room beside it."""
+
 _BREAKS: Final = (duckdb.FatalException, duckdb.InternalException, duckdb.InterruptException)
 """Errors after which nobody knows what an instance holds."""
 
@@ -92,6 +95,7 @@ class Engine:
             # vacuuming row groups at a checkpoint can stall for a minute
             config: dict[str, str | bool | int | float | list[str]] = {
                 "max_vacuum_tasks": 0,
+                "memory_limit": f"{_MEMORY}B",
                 "temp_directory": str(self._spill),
             }
             if self._key is not None:

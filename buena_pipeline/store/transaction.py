@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -17,15 +17,12 @@ from buena_pipeline.reconcile import reconcile
 from buena_pipeline.schema import (
     ANSWER_ROWS,
     IDENTITY_ROWS,
-    KEY_KIND,
-    KEY_KINDS,
-    KNOWN,
-    OWN_ID,
     REQUEST_ROWS,
     RESPONSE_ROWS,
     RUN_ROWS,
 )
-from buena_pipeline.store.exchange import from_query, to_arrow
+from buena_pipeline.store import matching
+from buena_pipeline.store.exchange import to_arrow
 from buena_pipeline.store.statements import statement
 
 _TABLES: Final = {
@@ -71,26 +68,29 @@ class Transaction:
     # --- reading ----------------------------------------------------------------------------------------
 
     def lookup(self, keys: pl.DataFrame) -> Lookup:
-        """What is known of some people; ``EnrichmentStore.lookup`` says more."""
+        """What is known of some people, not too many at once.
+
+        Args:
+            keys: schema ``PERSON_KEYS``, the keys of each person together, strongest first.
+        """
         self._mark_the_living()
-        incoming = keys.select("person", pl.col("kind").to_physical().cast(pl.UInt8), "key")
-        self._connection.register("incoming", to_arrow(incoming.with_row_index("position")))
-        self._connection.execute(statement("lookup.sql"))
-        if self._only_row("select count(*) from suppression") > (0,):
-            self._connection.execute(statement("suppressed.sql"))
-        suppressed = self._connection.sql("select person from suppressed").pl()["person"]
-        kind = pl.Series(KEY_KINDS, dtype=KEY_KIND)
-        known = from_query(self._connection, "from known").with_columns(
-            pl.lit(kind).gather(pl.col("kind")).alias("kind"),
-            # what this turn wrote has its place only when the turn has ended
-            row=pl.lit(None, pl.Int64) if self._wrote else "row",
-        )
-        linked = from_query(self._connection, "select distinct person, position, person_id from linked")
-        # a person nobody has bought yet gets the id of its strongest key: every process comes to the same one
-        own_id = keys.filter((pl.col("person") != pl.col("person").shift()).fill_null(value=True)).select(
-            "person", person_id="key", suppressed=pl.col("person").is_in(suppressed.implode())
-        )
-        return Lookup(own_id.cast(OWN_ID), known.select(KNOWN.names()).cast(KNOWN), keys, linked)
+        matching.search(self._connection, keys)
+        return matching.found(self._connection, keys, moving=self._wrote)
+
+    def lookups(self, keys: pl.DataFrame) -> Iterator[Lookup]:
+        """What is known of all people of a table, some of them at a time.
+
+        The store is searched for many people at once, since that takes a look at all keys it holds; what it
+        knows of them comes in smaller parts.
+
+        Args:
+            keys: schema ``PERSON_KEYS``, in the order of people, the keys of each strongest first.
+        """
+        self._mark_the_living()
+        for many in matching.by_people(keys, matching.AT_ONCE):
+            matching.search(self._connection, many)
+            for some in matching.by_people(many, matching.A_PART):
+                yield matching.found(self._connection, some, moving=self._wrote)
 
     def marks(self, run_id: str) -> tuple[object, ...]:
         """Marks that change when anybody but this run changes something that bears on whom to buy."""

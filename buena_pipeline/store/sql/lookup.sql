@@ -1,26 +1,29 @@
 -- What the store knows of the people of one table.
---   in:  incoming (person, kind, key, position), the keys of the table's people, strongest first; kind is a rank
+--   in:  incoming (person, kind, key, bit), the keys of the table's people, strongest first; kind is a rank,
+--        and bit is another one for each key of a person
+--        person_has (person, strongest, bits): the strongest kind and all bits of each person
 --        living (run_id), the runs that live
 --   out: the temporary tables known, linked (which person which key points to, where not all is plain) and
 --        suppressed (empty; suppressed.sql fills it)
 
 -- Most people are plain: all their keys that are known point to one person, and one of them is strong enough to decide.
 create or replace temp table best as
+with pointed as (
+    select person, min(person_id) as person_id, max(person_id) as highest, min(i.kind) as known_by, bit_or(bit) as known_bits
+    from incoming i join person_key using (key)
+    group by person
+)
 select
-    person,
-    min(person_id)                                    as person_id,
-    min(i.kind) filter (person_id is not null)        as known_by,
-    min(i.kind)                                       as strongest,
-    bool_or(person_id is null)                        as lacking,
+    person, person_id, known_by, strongest,
+    known_bits <> bits as lacking,
     -- somebody with another LinkedIn profile is somebody else, whatever key they share
-    min(person_id) = max(person_id) and (known_by = 0 or strongest > 0) and (known_by < 3 or strongest = 3) as plain
-from incoming i left join person_key using (key)
-group by person;
+    person_id = highest and (known_by = 0 or strongest > 0) and (known_by < 3 or strongest = 3) as plain
+from pointed join person_has using (person);
 
 create or replace temp table linked as
-select i.person, i.position, i.kind, i.key, person_key.person_id, bool_or(own) as own
+select i.person, i.kind, i.key, person_key.person_id, bool_or(own) as own
 from incoming i join person_key using (key)
-where person in (select person from best where person_id is not null and (lacking or not plain))
+where person in (select person from best where lacking or not plain)
 group by all;
 
 create or replace temp table matched as
@@ -28,7 +31,7 @@ select linked.* from linked join best using (person) where not plain;
 
 create or replace temp table candidate as
 select person_id from best where plain
-union
+union all
 select person_id from matched;
 
 -- The keys of those people, as far as the rules of identity ask for them.

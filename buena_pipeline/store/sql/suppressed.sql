@@ -1,5 +1,5 @@
 -- People of the table who must not be enriched: by a key of their rows, or by one the store knows of them.
---   in:  incoming, best (lookup.sql)
+--   in:  incoming, person_has (lookup.sql)
 --   out: rows added to the temporary table suppressed
 
 insert into suppressed
@@ -10,7 +10,7 @@ with matched as (
 select person from incoming where suppression_hash(key) in (select hash from suppression)
 union
 select matched.person
-from matched join person_key using (person_id) join best using (person)
+from matched join person_key using (person_id) join person_has using (person)
 where (matched.kind < 3 or strongest = 3)
   and person_key.kind <> 'name'
   and suppression_hash(person_key.key) in (select hash from suppression);
