@@ -1,9 +1,9 @@
 """Invented leads and the answers about them: row numbers in, columns out, the same in every run.
 
-Whoever stands in a row, and how the row spells it, follows from the number of the row alone. So a table can be
-made in parts of any size, and a smaller table is the beginning of a larger one. Every person's number stands in
-their e-mail address and their profile, where the server finds it: its count of charges rests on nobody's
-normalisation.
+Whoever stands in a row, and how the row spells it, follows from the number of the row alone. So a table can
+be made in parts of any size, and a smaller table is the beginning of a larger one. Every person's number
+stands in their e-mail address and their profile, where the server finds it: its count of charges rests on
+nobody's normalisation.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
@@ -32,19 +33,9 @@ _FIRST_COMPANY_STEP: Final = 1_009  # shares no factor with the number of names
 _BEGAN: Final = np.datetime64("2025-01-01T08:00:00", "us")
 
 
-def people_in(rows: int) -> int:
-    """How many people stand in the first rows of the table: every tenth row repeats an earlier one."""
-    return rows - rows // 10
-
-
-def rows_for(people: int) -> int:
-    """How many rows have so many people."""
-    return people + (people - 1) // 9
-
-
 def people_of(rows: Numbers) -> Numbers:
     """The number of the person in each row; people are numbered by their first row."""
-    before = people_in(rows)  # type: ignore[call-overload]
+    before = rows - rows // 10  # as in sizes.people_in
     again = _draw(rows, "who again") % np.maximum(before, 1).astype(np.uint64)
     return np.where(_repeats(rows), again.astype(np.int64), before)
 
@@ -105,7 +96,9 @@ def first_rows(start: int, stop: int) -> pl.DataFrame:
     """The first row of each of some people, by which the store gets to know them."""
     people = np.arange(start, stop, dtype=np.int64)
     rows = people + people // 9
-    return leads(int(rows[0]), int(rows[-1]) + 1).filter(~pl.Series(_repeats(np.arange(rows[0], rows[-1] + 1))))
+    return leads(int(rows[0]), int(rows[-1]) + 1).filter(
+        ~pl.Series(_repeats(np.arange(rows[0], rows[-1] + 1)))
+    )
 
 
 def answers(start: int, stop: int, *, at: datetime) -> pl.DataFrame:
@@ -132,7 +125,7 @@ def answers(start: int, stop: int, *, at: datetime) -> pl.DataFrame:
     frame = _identity(number).with_columns(title=title, place=_pick(words.LOCATIONS, number, "place"))
     frame = frame.with_columns(
         bio=pl.concat_str(
-            pl.format("{} based in {}. ", "title", "place"),
+            pl.format("{} {} is {} at {}, based in {}.", "first", "last", "title", "company", "place"),
             *(_pick(words.BIO, number, f"bio {nth}") for nth in range(2)),
             separator=" ",
         ),
@@ -173,7 +166,9 @@ def answers(start: int, stop: int, *, at: datetime) -> pl.DataFrame:
         key=pl.Series(number.astype(np.uint64)),
         enriched_at=pl.lit(at, TIMESTAMP),
         **{
-            name: values.get(name, pl.lit(None, dtype)).cast(dtype)  # social profiles are not bought by default
+            name: values.get(name, pl.lit(None, dtype)).cast(
+                dtype
+            )  # social profiles are not bought by default
             for name, dtype in RECORD.items()
         },
     )
@@ -200,7 +195,11 @@ def keys(start: int, stop: int) -> pl.DataFrame:
     role = pl.Series(place)
     return who.select(
         key_linkedin=pl.when(~pl.Series(weak) & (~pl.Series(repeats) | (role == 7))).then("slug"),
-        key_email_0=pl.when(pl.Series(weak)).then(None).when(role.is_in([7, 8])).then(second).otherwise("email"),
+        key_email_0=pl.when(pl.Series(weak))
+        .then(None)
+        .when(role.is_in([7, 8]))
+        .then(second)
+        .otherwise("email"),
         key_name=pl.when(~pl.Series(repeats)).then(
             pl.concat_str(pl.format("{} {}", "plain_first", "plain_last"), "company", separator="\x1f")
         ),
@@ -362,7 +361,8 @@ def _spelled_company() -> pl.Expr:
 
 def _draw(numbers: Numbers, *of: str) -> NDArray[np.uint64]:
     """A number drawn for each number, for a purpose: SplitMix64, which is the same everywhere."""
-    salt = np.uint64(int.from_bytes("/".join(of).encode()[-24:], "little") * 2_654_435_761 % 2**64 ^ SEED)
+    digest = blake2b(f"{SEED}/{'/'.join(of)}".encode(), digest_size=8).digest()
+    salt = np.uint64(int.from_bytes(digest, "little"))
     mixed = (numbers.astype(np.uint64) ^ salt) * np.uint64(0x9E3779B97F4A7C15) + salt
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

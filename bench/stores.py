@@ -64,7 +64,7 @@ def build(path: Path, people: int, *, answers: Path | None = None) -> None:
 def known_people(rows: pl.DataFrame, empty: EnrichmentStore) -> tuple[pl.Series, pl.DataFrame]:
     """The ids that people get in a run, and the keys it writes when it asks for them.
 
-    The only place that knows what a key in the store looks like: it asks the library, whose own ids are those of
+    The only place that knows what a key in the store looks like: it asks the library, whose ids are those of
     a look-up in a store that knows nobody.
 
     Args:
