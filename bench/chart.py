@@ -9,17 +9,21 @@ import altair as alt
 import polars as pl
 import vl_convert
 
-from bench.figures import Results
+from bench.figures import Figure, Results
 from bench.report import number
 
 _OURS: Final = "#1b7f79"
 _OTHER: Final = "#9aa5b1"
 _MISSED: Final = "#c8553d"
 
+_FAR: Final = 4.0
+"""Where bars are cut off, so that one that is far beyond its target does not hide the others."""
+
 
 def draw(results: Results) -> str:
     """The picture as SVG."""
-    chart = alt.vconcat(_targets(results), _growth(results), spacing=36).configure(
+    parts = alt.vconcat(_targets(results), _growth(results), spacing=36)
+    chart = parts.resolve_scale(color="independent").configure(
         font="sans-serif",
         view=alt.ViewConfig(stroke=None),
         axis=alt.AxisConfig(labelLimit=420, gridColor="#e6e9ed", domain=False, tickColor="#e6e9ed"),
@@ -36,25 +40,22 @@ def _targets(results: Results) -> Any:
     rows = [
         {
             "what": figure.what.replace("`", ""),
-            "share": figure.target.share(figure.value),
+            "share": min(figure.target.share(figure.value), _FAR),
             "met": "met" if figure.met else "missed",
-            "told": f"{number(figure.value)} of {figure.target.bound:g}",
+            "told": _told(figure),
         }
         for figure in results.figures
-        if figure.target is not None and figure.value > 0
+        if figure.target is not None
     ]
     bars = alt.Chart(_table(rows, what=pl.String, share=pl.Float64, met=pl.String, told=pl.String))
     what = alt.Y("what:N", sort=None, title=None)
     share = alt.X("share:Q", title="share of the target that is used; 1 and less is within it")
-    colour = alt.Color(
-        "met:N", title=None, scale=alt.Scale(domain=["met", "missed"], range=[_OURS, _MISSED])
-    ).legend(orient="top-right")
+    share = share.scale(domain=[0, max([1.6, *(row["share"] for row in rows)])])
+    colour = alt.Color("met:N", title=None, scale=alt.Scale(domain=["met", "missed"], range=[_OURS, _MISSED]))
     return (
-        bars.mark_bar(height=14).encode(x=share.scale(domainMax=_far(rows), clamp=True), y=what, color=colour)
-        + bars.mark_text(align="left", dx=6, fontSize=11).encode(
-            x=alt.X("share:Q").scale(domainMax=_far(rows), clamp=True), y=what, text="told:N"
-        )
-        + alt.Chart(_table([{"one": 1.0}], one=pl.Float64)).mark_rule(strokeDash=[4, 3]).encode(x="one:Q")
+        alt.Chart(_table([{"one": 1.0}], one=pl.Float64)).mark_rule(strokeDash=[4, 3]).encode(x="one:Q")
+        + bars.mark_bar(height=14).encode(x=share, y=what, color=colour.legend(orient="top"))
+        + bars.mark_text(align="left", dx=6, fontSize=11).encode(x=share, y=what, text="told:N")
     ).properties(
         width=460,
         height=alt.Step(22),
@@ -64,9 +65,12 @@ def _targets(results: Results) -> Any:
     )
 
 
-def _far(rows: list[dict[str, Any]]) -> float:
-    """Where bars are cut off, so that one that is far beyond its target does not hide the others."""
-    return min(max([1.6, *(row["share"] * 1.15 for row in rows)]), 4.0)
+def _told(figure: Figure) -> str:
+    """The number and its bound."""
+    if figure.target is None or figure.unit == "runs":
+        return "runs" if figure.met else "fails"
+    unit = f" {figure.unit}" if figure.alone else ""
+    return f"{number(figure.value)}{unit} ({'≥' if figure.target.at_least else '≤'} {figure.target.bound:g})"
 
 
 def _growth(results: Results) -> Any:
@@ -82,7 +86,7 @@ def _growth(results: Results) -> Any:
         if one.case == "warm, file to file"
     ]
     data = _table(rows, rows=pl.Int64, who=pl.String, time=pl.Float64, memory=pl.Float64)
-    names = list(dict.fromkeys(row["who"] for row in rows))
+    names: list[Any] = list(dict.fromkeys(row["who"] for row in rows))
     colour = alt.Color("who:N", title=None, scale=alt.Scale(domain=names, range=[_OURS, _OTHER])).legend(
         orient="top"
     )
@@ -102,6 +106,6 @@ def _growth(results: Results) -> Any:
     return alt.hconcat(*panels, spacing=40)
 
 
-def _table(rows: list[dict[str, Any]], /, **schema: Any) -> alt.Data:
+def _table(rows: list[dict[str, Any]], /, **schema: Any) -> Any:
     """Rows as altair takes them, also none."""
-    return alt.Data(values=pl.DataFrame(rows, schema=schema).to_dicts())
+    return alt.InlineData(values=pl.DataFrame(rows, schema=schema).to_dicts())

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -131,7 +131,7 @@ def answers(start: int, stop: int, *, at: datetime) -> pl.DataFrame:
         ),
         alternative=pl.concat_list(pl.format("{}{}@post.example", "plain_first", pl.Series(number))),
     )
-    values = {
+    values: dict[str, pl.Expr | pl.Series] = {
         "confidence": pl.Series((_draw(number, "confidence") % 50).astype(np.float64) / 100 + 0.5),
         "sources": pl.concat_list(
             *(_pick(words.SOURCES[nth * 3 : nth * 3 + 3], number, f"source {nth}") for nth in range(2))
@@ -166,9 +166,8 @@ def answers(start: int, stop: int, *, at: datetime) -> pl.DataFrame:
         key=pl.Series(number.astype(np.uint64)),
         enriched_at=pl.lit(at, TIMESTAMP),
         **{
-            name: values.get(name, pl.lit(None, dtype)).cast(
-                dtype
-            )  # social profiles are not bought by default
+            # social profiles are not bought by default
+            name: values.get(name, pl.lit(None, dtype)).cast(dtype)
             for name, dtype in RECORD.items()
         },
     )
@@ -322,10 +321,11 @@ def _spelled_profile() -> pl.Expr:
         91: "https://www.linkedin.com/in/{}/details/experience/",
         95: "https://m.linkedin.com/in/{}",
     }
-    spelled = pl.when(way < 0).then(slug)
+    spelled: Any = pl.when(way < 0).then(slug)
     for bound, form in forms.items():
         spelled = spelled.when(way < bound).then(pl.format(form, slug))
-    return spelled.otherwise(pl.format("https://www.linkedin.com/in/{}", slug.str.to_titlecase()))
+    last: pl.Expr = spelled.otherwise(pl.format("https://www.linkedin.com/in/{}", slug.str.to_titlecase()))
+    return last
 
 
 def _spelled_name(part: str) -> pl.Expr:
@@ -366,7 +366,7 @@ def _draw(numbers: Numbers, *of: str) -> NDArray[np.uint64]:
     mixed = (numbers.astype(np.uint64) ^ salt) * np.uint64(0x9E3779B97F4A7C15) + salt
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (mixed ^ (mixed >> np.uint64(31))) >> np.uint64(8)  # type: ignore[no-any-return]
+    return (mixed ^ (mixed >> np.uint64(31))) >> np.uint64(8)
 
 
 def _pick(pool: Sequence[str], numbers: Numbers, of: str) -> pl.Series:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -26,7 +27,9 @@ class Target:
 
     def share(self, value: float) -> float:
         """How much of the bound a value takes; 1 and less is within it."""
-        return self.bound / value if self.at_least else value / self.bound
+        if not self.at_least:
+            return value / self.bound
+        return self.bound / value if value else math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +42,9 @@ class Figure:
         ours: the library's numbers, one for each repetition.
         baseline: the numbers of what it is compared with, in step; or one number for an ideal.
         against: what it is compared with.
-        unit: of both: ``s``, ``ms``, ``GB``, ``leads/s`` ...
+        unit: of both: ``s``, ``ms``, ``GB``, ``leads/s``; or ``runs`` for 1 where it runs and 0 where not.
         turned: the ratio is the baseline's number divided by ours: "so many times as fast".
-        target: what is asked of the ratio; None for what is only shown.
-        alone: what is asked of our own number is ``target``, and there is no ratio.
+        target: what is asked of the ratio, or of our number where there is none; None for what is only shown.
         note: what a reader has to know.
     """
 

@@ -108,6 +108,15 @@ def spread(values: Sequence[float], *, unit: str = "") -> str:
 
 
 def _target_row(figure: Figure) -> list[str]:
+    if figure.unit == "runs":
+        return [
+            figure.what,
+            "runs" if figure.met else "fails",
+            "–",
+            "–",
+            "runs",
+            "yes" if figure.met else "**no**",
+        ]
     note = f"<br>{figure.note}" if figure.note else ""
     against = f"{spread(figure.baseline, unit=figure.unit)}: {figure.against}" if figure.baseline else "–"
     least, most = figure.spread

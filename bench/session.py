@@ -14,7 +14,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from bench.figures import Charge, Measurement, Results
-from bench.measuring import ROOT, Side, in_turn, run
+from bench.measuring import ROOT, PieceError, Side, in_turn, run
 from bench.sizes import Sizes, people_in
 
 
@@ -91,7 +91,11 @@ class Session:
 
     def _made(self, path: Path, piece: str, /, **arguments: Any) -> str:
         if not path.exists():
-            sample = run(Side(f"making {path.name}", piece, arguments))
+            try:
+                sample = run(Side(f"making {path.name}", piece, arguments))
+            except PieceError:
+                path.unlink(missing_ok=True)  # half a file would be taken for a whole one
+                raise
             self.say(f"made {path.name}: {path.stat().st_size / 1e6:,.1f} MB in {sample.wall:.1f} s")
         return str(path)
 

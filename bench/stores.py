@@ -39,7 +39,8 @@ def build(path: Path, people: int, *, answers: Path | None = None) -> None:
     """
     store = EnrichmentStore(path)
     began = datetime.now(UTC) - timedelta(days=1)
-    run = {"run_id": str(uuid.UUID(int=data.SEED)), "happened_at": began, "rows": people}
+    run_id = str(uuid.UUID(int=data.SEED))
+    run = {"run_id": run_id, "happened_at": began, "rows": people}
     store.commit(new_run=pl.DataFrame([{**run, "state": "started"}], schema=RUN_ROWS))
     empty = EnrichmentStore(path.with_name(f"empty-{path.name}"))
 
@@ -47,7 +48,7 @@ def build(path: Path, people: int, *, answers: Path | None = None) -> None:
         known = data.answers(start, stop, at=began)
         ids, keys = known_people(data.first_rows(start, stop), empty)
         known = known.insert_column(1, ids)
-        store.commit(**_commits(known, keys, first_request=start // MAX_LEADS, run_id=run["run_id"]))
+        store.commit(**_commits(known, keys, first_request=start // MAX_LEADS, run_id=run_id))
         return known
 
     if answers is None:

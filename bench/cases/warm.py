@@ -56,7 +56,7 @@ def in_memory(session: Session) -> list[Figure]:
         ),
         Figure(
             "warm.script",
-            f"Warm, {rows:,} rows: time",
+            f"Warm, {rows:,} rows, beside a pandas script: time",
             ours.of("wall"),
             f"pandas + requests + SQLite, measured on {script_rows:,} rows and scaled",
             [wall * scale for wall in script.of("wall")],
@@ -124,9 +124,9 @@ def _largest(session: Session, ours: Side, bare: Side, repeats: int) -> list[Fig
         ),
         Figure(
             "files.limit",
-            f"Warm, {rows:,} rows, Parquet to Parquet, `ulimit -v` of {_ADDRESS_SPACE / 1e9:.0f} GB: runs",
+            f"Warm, {rows:,} rows, Parquet to Parquet, `ulimit -v` of {_ADDRESS_SPACE / 1e9:.0f} GB",
             [1.0 if within else 0.0],
-            unit="of 1",
+            unit="runs",
             target=Target(1.0, at_least=True),
         ),
     ]

@@ -50,7 +50,7 @@ def lead_key(lead: Mapping[str, Any]) -> str | None:
         return f"{local}@{domain}"
     if (url := lead.get("linkedin_url")) and (profile := _PROFILE.search(url)):
         return profile[1].lower()
-    names = [lead.get(field) for field in ("first_name", "last_name", "company")]
+    names = [lead.get(field) or "" for field in ("first_name", "last_name", "company")]
     return "|".join(name.strip().lower() for name in names) if all(names) else None
 
 
@@ -66,7 +66,7 @@ def enrich(leads: pd.DataFrame, cache: sqlite3.Connection, *, url: str = "", key
     rows = [{field: row[field] for field in _WIRE if isinstance(row[field], str)} for row in _rows(leads)]
     keys = [lead_key(row) for row in rows]
     bodies: list[str | None] = []
-    missing = {}
+    missing: dict[str, dict[str, str]] = {}
     for name, row in zip(keys, rows, strict=True):
         bodies.append(_body(cache, name))
         if name is not None and bodies[-1] is None:

@@ -34,7 +34,8 @@ def ours(watch: Watch, *, store: str, sample: str, again: int) -> dict[str, Any]
         if found is None or found["email"] != lead["email"]:
             raise ValueError("a known lead was not found")
     watch.stop()
-    repeated, until = [], time.perf_counter() + 2.0
+    repeated: list[float] = []
+    until = time.perf_counter() + 2.0
     while len(repeated) < again and time.perf_counter() < until:
         began = time.perf_counter()
         enricher.lookup(leads[-1])
