@@ -9,7 +9,7 @@ nobody's normalisation.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -205,12 +205,12 @@ def keys(start: int, stop: int) -> pl.DataFrame:
     )
 
 
-def write(path: Path, part: Callable[[int, int], pl.DataFrame], total: int) -> None:
-    """Writes a table made in parts as one Parquet file, one row group a part."""
+def write(path: Path, frames: Iterable[pl.DataFrame]) -> None:
+    """Writes a table that comes in parts as one Parquet file, one row group a part."""
     writer: pq.ParquetWriter | None = None
     try:
-        for start, stop in parts(total):
-            table = part(start, stop).to_arrow(compat_level=pl.CompatLevel.oldest())
+        for frame in frames:
+            table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
             writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
             writer.write_table(table)
     finally:

@@ -7,7 +7,10 @@ people a request; only the vendor is left out, and many requests share a commit.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +32,7 @@ _BODY: Final = '{"input":{},"enrichedData":{}}'
 _ACCOUNT: Final = "bench"
 
 
-def build(path: Path, people: int, *, answers: Path | None = None) -> None:
+def build(path: Path, people: int, *, answers: Path) -> None:
     """Makes a store that knows so many people.
 
     Args:
@@ -44,18 +47,25 @@ def build(path: Path, people: int, *, answers: Path | None = None) -> None:
     store.commit(new_run=pl.DataFrame([{**run, "state": "started"}], schema=RUN_ROWS))
     empty = EnrichmentStore(path.with_name(f"empty-{path.name}"))
 
-    def part(start: int, stop: int) -> pl.DataFrame:
+    def prepared(start: int, stop: int) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
         known = data.answers(start, stop, at=began)
         ids, keys = known_people(data.first_rows(start, stop), empty)
         known = known.insert_column(1, ids)
-        store.commit(**_commits(known, keys, first_request=start // MAX_LEADS, run_id=run_id))
-        return known
+        return known, _commits(known, keys, first_request=start // MAX_LEADS, run_id=run_id)
 
-    if answers is None:
-        for start, stop in data.parts(people):
-            part(start, stop)
-    else:
-        data.write(answers, part, people)
+    def committed() -> Iterator[pl.DataFrame]:
+        # the next part is made while one is written
+        parts = data.parts(people)
+        with ThreadPoolExecutor(1) as ahead:
+            coming = ahead.submit(prepared, *next(parts))
+            for part in chain(parts, [None]):
+                known, frames = coming.result()
+                if part is not None:
+                    coming = ahead.submit(prepared, *part)
+                store.commit(**frames)
+                yield known
+
+    data.write(answers, committed())
     store.commit(new_run=pl.DataFrame([{**run, "state": "finished"}], schema=RUN_ROWS))
     store.checkpoint()
     for leftover in path.parent.glob(f"empty-{path.name}*"):

@@ -11,12 +11,10 @@ if TYPE_CHECKING:
 
 def leads(watch: Watch, *, path: str, rows: int, spelling: int = 0) -> None:
     """A lead table as Parquet."""
-    from functools import partial
-
     from bench import data
 
     watch.start()
-    data.write(Path(path), partial(data.leads, spelling=spelling), rows)
+    data.write(Path(path), (data.leads(*part, spelling=spelling) for part in data.parts(rows)))
     watch.stop()
 
 
@@ -25,7 +23,7 @@ def keys(watch: Watch, *, path: str, rows: int) -> None:
     from bench import data
 
     watch.start()
-    data.write(Path(path), data.keys, rows)
+    data.write(Path(path), (data.keys(*part) for part in data.parts(rows)))
     watch.stop()
 
 
