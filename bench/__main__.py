@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,11 +37,17 @@ def main() -> int:
     parser.add_argument("--largest", type=int, help="rows of the largest tables, instead of ten million")
     parser.add_argument("--folder", type=Path, help="keep the inputs here for the next time")
     asked = parser.parse_args()
+    if asked.folder:
+        asked.folder.mkdir(parents=True, exist_ok=True)
     sizes = QUICK if asked.quick else FULL
     if asked.largest:
         sizes = sizes.up_to(asked.largest)
+    if (room := shutil.disk_usage(asked.folder or tempfile.gettempdir()).free) < sizes.room:
+        parser.error(
+            f"the inputs need {sizes.room / 1e9:.0f} GB of disk, and there are {room / 1e9:.1f} GB left: set "
+            "TMPDIR to a larger disk, or ask for smaller tables with --largest 1000000"
+        )
     if asked.folder:
-        asked.folder.mkdir(parents=True, exist_ok=True)
         results = measure(sizes, asked.only, asked.folder)
     else:
         with tempfile.TemporaryDirectory(prefix="buena-bench-") as folder:

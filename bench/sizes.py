@@ -58,6 +58,11 @@ class Sizes:
         """How often something of so many rows is measured."""
         return self.repeats if rows < self.once else 1
 
+    @property
+    def room(self) -> int:
+        """Bytes of disk that all inputs and outputs may take."""
+        return 1_200 * max(self.main, self.large, *self.scaling)
+
     def up_to(self, rows: int) -> Sizes:
         """The same, with no table larger than that."""
         return replace(

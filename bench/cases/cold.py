@@ -12,7 +12,7 @@ from bench.sizes import rows_for
 
 _BATCH: Final = 50
 _LATENCY: Final = 0.2
-_LONGEST: Final = 200.0
+_LONGEST: Final = 150.0
 """Seconds that counting the charges of one table may take."""
 
 
