@@ -8,12 +8,14 @@ UV := $(shell command -v uv 2>/dev/null)
 
 ifdef UV
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt
+INSTALL_PEER := $(UV) pip install --quiet --python $(VENV)-openaivec/bin/python --constraint constraints.txt
 else
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INSTALL_PEER := $(VENV)-openaivec/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture lint types contract format check clean bench-ledger
+.PHONY: help demo test torture lint types contract format check clean bench bench-quick bench-ledger
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +42,12 @@ contract: $(VENV)/.dev ## imports point down the layers only
 
 check: test lint types contract ## all that CI runs
 
+bench: $(VENV)/.bench ## every speed and memory target, measured; about 20 minutes
+	$(BIN)/python -m bench
+
+bench-quick: $(VENV)/.bench ## the same with little of everything; about 2 minutes
+	$(BIN)/python -m bench --quick
+
 bench-ledger: $(VENV)/.dev ## what the durable ledger costs; PEOPLE=20000
 	$(BIN)/python bench/durability.py $(or $(PEOPLE),20000)
 
@@ -48,7 +56,7 @@ format: $(VENV)/.dev ## mend what ruff can mend
 	$(BIN)/ruff format .
 
 clean: ## remove the environment and all caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	rm -rf $(VENV) $(VENV)-openaivec .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -68,3 +76,15 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) ..."
 	$(INSTALL) --editable ".[dev]"
 	@touch $@ $(VENV)/.demo
+
+# openaivec, which is measured beside the library, has an environment of its own; without it the rest is measured.
+$(VENV)/.bench: $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) ..."
+	$(INSTALL) --editable ".[bench]"
+ifdef UV
+	-$(UV) venv --quiet --allow-existing --python $(BIN)/python $(VENV)-openaivec
+else
+	-$(BIN)/python -m venv $(VENV)-openaivec
+endif
+	-$(INSTALL_PEER) "openaivec>=2.9,<3"
+	@touch $@

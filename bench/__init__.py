@@ -1,0 +1,1 @@
+"""The benchmarks: ``python -m bench`` measures, ``bench/README.md`` says how."""
