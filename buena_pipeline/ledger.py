@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,7 @@ from buena_pipeline.lookup import Lookup
 from buena_pipeline.pace import next_slot
 from buena_pipeline.plan import Batch
 from buena_pipeline.postings import Postings
+from buena_pipeline.rows import frame_of
 from buena_pipeline.schema import BLOCKS, IDENTITY_ROWS, REQUEST_ROWS, STATUS
 from buena_pipeline.store import EnrichmentStore, Transaction, digest_keys
 from buena_pipeline.uuids import as_text
@@ -101,6 +103,15 @@ class Turn:
         self._frames = {}
 
 
+@dataclass(frozen=True, slots=True)
+class _Flying:
+    """The keys of people for whom a turn asked, and those of its requests that are on their way."""
+
+    file_id: str | None
+    keys: pl.DataFrame = field(repr=False)
+    requests: set[str]
+
+
 class Ledger(Entries):
     """The books of one run, and the store in which they are kept.
 
@@ -121,7 +132,7 @@ class Ledger(Entries):
         self._decide = decide
         self._keys = KeyIndex()
         self._marks: tuple[object, ...] = ()
-        self._flying = pl.Schema({**IDENTITY_ROWS, "file_id": pl.String()}).to_frame()
+        self._flying: list[_Flying] = []
         self._revealed: set[str] = set()
 
     def is_for(self, keys: pl.DataFrame, *, marks: tuple[object, ...]) -> None:
@@ -251,17 +262,10 @@ class Ledger(Entries):
 
     def _leaving(self, opened: Sequence[Request], file_id: str | None) -> dict[str, pl.DataFrame]:
         """The rows of requests about to leave, with the keys of their people, so that others know of them."""
-        asked = pl.concat(
-            request.batch.people.select(
-                "person_id",
-                request_id=pl.lit(request.row["request_id"]),
-                known_at=pl.lit(request.row["happened_at"]),
-            )
-            for request in opened
-        )
+        rows = frame_of([request.row for request in opened], REQUEST_ROWS)
+        asked = rows.select("request_id", known_at="happened_at", person_id="people").explode("person_id")
         keys = self._keys.of(asked).select(IDENTITY_ROWS.names()).cast(IDENTITY_ROWS)
-        self._flying = pl.concat([self._flying, keys.with_columns(file_id=pl.lit(file_id, pl.String))])
-        rows = pl.DataFrame([request.row for request in opened], schema=REQUEST_ROWS)
+        self._flying.append(_Flying(file_id, keys, {request.row["request_id"] for request in opened}))
         return {"new_request": rows, "new_identity": keys}
 
     def _with_missing_keys(
@@ -271,16 +275,20 @@ class Ledger(Entries):
 
         Unless the file was written anew since their request left, without them, or is another one.
         """
-        entered = pl.col("file_id").eq_missing(pl.lit(file_id, pl.String))
-        fresh = frames["new_identity"].join(self._flying.filter(entered), on=["person_id", "key"], how="anti")
-        lost = self._flying.filter(~entered).join(frames["new_request"], on="request_id", how="semi")
-        keys = pl.concat([fresh, lost.select(IDENTITY_ROWS.names())])
-        return {**frames, "new_identity": keys.unique(["person_id", "key", "request_id"])}
+        keys = frames["new_identity"]
+        if entered := [flying.keys for flying in self._flying if flying.file_id == file_id]:
+            keys = keys.join(pl.concat(entered), on=["person_id", "key"], how="anti")
+        if lost := [flying.keys for flying in self._flying if flying.file_id != file_id]:
+            asked_with = pl.concat(lost).join(frames["new_request"], on="request_id", how="semi")
+            keys = pl.concat([keys, asked_with]).unique(["person_id", "key", "request_id"])
+        return {**frames, "new_identity": keys}
 
     def _confirm(self, frames: dict[str, pl.DataFrame]) -> None:
         """What was entered is true now: the outcome of those who were answered."""
-        closed = frames["new_request"].filter(pl.col("state") != "in flight")
-        self._flying = self._flying.join(closed, on="request_id", how="anti")
+        closed = frames["new_request"].filter(pl.col("state") != "in flight")["request_id"]
+        for flying in self._flying:
+            flying.requests.difference_update(closed)
+        self._flying = [flying for flying in self._flying if flying.requests]
         status = pl.when("found").then(pl.lit("enriched", STATUS)).otherwise(pl.lit("failed", STATUS))
         self._settle(frames["new_answer"].select("person_id", status=status, error="reason"))
 

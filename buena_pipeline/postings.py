@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -12,9 +12,16 @@ import polars as pl
 
 from buena_pipeline.aliases import answer_keys
 from buena_pipeline.flatten import flatten
-from buena_pipeline.schema import ANSWER_ROWS, REQUEST_ROWS, RESPONSE_ROWS
+from buena_pipeline.rows import frame_of
+from buena_pipeline.schema import ANSWER_ROWS, RECORD, REQUEST_ROWS, RESPONSE_ROWS
 
-_ANSWERED = pl.Schema({**ANSWER_ROWS, "body": pl.String()})
+_ANSWERED: Final = pl.Schema(
+    {**{name: dtype for name, dtype in ANSWER_ROWS.items() if name not in RECORD}, "body": pl.String()}
+)
+"""An answer before it is read."""
+
+_CONFIRMED: Final = ("person_id", "request_id", "answered_at", "linkedin_url", "email", "alternative_emails")
+"""What tells who somebody is."""
 
 
 @dataclass(slots=True)
@@ -49,17 +56,17 @@ class Postings:
 
     def frames(self) -> dict[str, pl.DataFrame]:
         """The rows for the store: raw bodies, typed records, and the keys that answers confirm, by value."""
-        answers = pl.DataFrame(self.answer, schema=_ANSWERED)
-        bodies = answers.select("request_id", "person_id", pl.col("answered_at").alias("received_at"), "body")
+        answers = frame_of(self.answer, _ANSWERED)
+        bodies = answers.select("request_id", "person_id", received_at="answered_at", body="body")
         records = flatten(answers.select(pl.when("found").then("body"))["body"])
-        answers = answers.drop(records.columns, "body").hstack(records).select(ANSWER_ROWS.names())
-        found = answers.filter("found")
+        answers = answers.drop("body").hstack(records)
+        found = answers.select(*_CONFIRMED, "found").filter("found")
         confirmed = answer_keys(found).join(
             found.select("person_id", "request_id", known_at="answered_at"), on="person_id"
         )
         return {
-            "new_request": pl.DataFrame(self.request, schema=REQUEST_ROWS),
-            "new_response": pl.concat([bodies, pl.DataFrame(self.response, schema=RESPONSE_ROWS)]),
+            "new_request": frame_of(self.request, REQUEST_ROWS),
+            "new_response": pl.concat([bodies, frame_of(self.response, RESPONSE_ROWS)]),
             "new_answer": answers,
             "new_identity": confirmed,
         }
