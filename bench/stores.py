@@ -24,6 +24,8 @@ from buena_pipeline.identity import identify
 from buena_pipeline.people import group_people, person_keys
 from buena_pipeline.schema import ANSWER_ROWS, IDENTITY_ROWS, REQUEST_ROWS, RESPONSE_ROWS, RUN_ROWS
 from buena_pipeline.settings import EnrichmentOptions
+from buena_pipeline.store import digest_columns, digest_keys
+from buena_pipeline.uuids import as_text
 from buena_pipeline.wire import MAX_LEADS
 
 _BODY: Final = '{"input":{},"enrichedData":{}}'
@@ -86,13 +88,13 @@ def known_people(rows: pl.DataFrame, empty: EnrichmentStore) -> tuple[pl.Series,
         ``person_id`` in step with the rows; and a row per key, with ``person_id`` and what describes the key.
     """
     identified = identify(rows, find_columns(rows.schema))
-    person = group_people(identified)
+    keys = digest_columns(identified)
+    person = group_people(keys)
     if person.null_count() or person.n_unique() != rows.height:
         raise ValueError("the rows are not one person each")
-    keys = person_keys(identified, person)
-    own_id, _ = empty.lookup(keys)
-    ids = own_id.sort("person")["person_id"]
-    return ids, keys.with_columns(person_id=ids.gather(keys["person"])).drop("person")
+    of_people = person_keys(keys, person)
+    ids = as_text(empty.lookup(of_people).own_id["person_id"])
+    return ids, of_people.with_columns(person_id=ids.gather(of_people["person"])).drop("person")
 
 
 def _commits(
@@ -129,7 +131,7 @@ def _commits(
         found=pl.lit(value=True),
         **{f"has_{block}": pl.lit(value=True) for block in blocks},
     )
-    confirmed = answer_keys(known)
+    confirmed = digest_keys(answer_keys(known))
     identity = (
         pl.concat([keys.select(confirmed.columns).cast(confirmed.schema), confirmed])
         .unique(maintain_order=True)

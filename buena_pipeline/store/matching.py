@@ -1,7 +1,7 @@
 """The look-up: which people of the store the keys of a table point to, and what was bought of them when.
 
-The judgement is ``plan``'s. Here are the temporary tables it is made on: ``search`` fills them for many people by
-one look at all keys of the store, and ``found`` reads them for some of these.
+The judgement is ``plan``'s. Here are the temporary tables it is made on: ``search`` fills them for many
+people by one look at all keys of the store, and ``found`` reads them for some of these.
 """
 
 from __future__ import annotations
