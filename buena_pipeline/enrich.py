@@ -11,6 +11,7 @@ import signal
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -24,15 +25,17 @@ from buena_pipeline.entries import Account
 from buena_pipeline.errors import ColumnError, InputError, SettingsError, StoreError
 from buena_pipeline.interrupt import Interrupted, Stop, Terminated, stop_on_signals
 from buena_pipeline.ledger import Ledger
+from buena_pipeline.on_demand import ClientOnDemand
+from buena_pipeline.one_lead import SingleLeads
 from buena_pipeline.pace import time_for
 from buena_pipeline.plan import batches, count_requests, decide, resolve_people
 from buena_pipeline.purchase import Buyer
 from buena_pipeline.result import Bill, EnrichmentPlan, EnrichmentProgress, EnrichmentReport, EnrichmentResult
 from buena_pipeline.schema import BLOCK_OF, DEFAULT_PREFIX, ENRICHED, RECORD, RUN_ROWS, STATUS
-from buena_pipeline.settings import EnrichmentOptions, RateLimits
+from buena_pipeline.settings import EnrichmentOptions
 from buena_pipeline.store import EnrichmentStore, Transaction
 from buena_pipeline.summary import NO_IDENTIFIER, make_plan, make_report
-from buena_pipeline.tables import as_frame, as_lead_table
+from buena_pipeline.tables import as_frame
 from buena_pipeline.terms import MAX_AGE, MAX_WAIT, RETRY_FAILED_AFTER, Terms, affordable
 
 Columns = Mapping[str, str | Sequence[str] | None]
@@ -124,8 +127,8 @@ class Enricher:
         self.priority = priority
         self.prefix = prefix
         self.progress = progress
-        self._client = client
-        self._owns_client = client is None
+        self._client = ClientOnDemand(client)
+        self._single_leads = self._for_single_leads()
 
     def __repr__(self) -> str:
         return f"Enricher({self.store!r}, blocks={'+'.join(self.options.blocks)})"
@@ -137,10 +140,11 @@ class Enricher:
         self.close()
 
     def close(self) -> None:
-        """Closes the client, if the enricher made it itself."""
-        if self._owns_client and self._client is not None:
-            self._client.close()
-            self._client = None
+        """Closes the client, if the enricher made it itself; whoever wants to buy then gets an error.
+
+        Answers on their way, to other threads as well, are waited for and kept.
+        """
+        self._client.close()
 
     def run(self, frame: Any) -> EnrichmentResult:
         """Enriches a table: buys what is not known, and gives every row back.
@@ -187,7 +191,7 @@ class Enricher:
         """
         _require_own_process()
         draft, _ = self._prepare(as_frame(frame))
-        limits = RateLimits() if self._client is None else self._client.limits
+        limits = self._client.limits
         requests = count_requests(draft.to_buy())
         wait = time_for(requests, [], limits, now=datetime.now(UTC)) if limits else timedelta(0)
         return make_plan(draft, requests=requests, time=wait)
@@ -195,26 +199,29 @@ class Enricher:
     def lookup(self, lead: Mapping[str, str | None]) -> dict[str, Any] | None:
         """What the store knows of one lead, without buying anything.
 
+        Any number of threads may ask. What was found lately comes from memory, unless the store or its
+        journal has changed since.
+
         Args:
             lead: any of ``email``, ``linkedin_url``, ``first_name``, ``last_name`` and ``company``.
 
         Returns:
-            The columns of ``schema.ENRICHED`` without the prefix, or None if the lead is not known.
+            The columns of ``schema.ENRICHED`` without the prefix, or None if the lead is not known, or on
+            the do-not-enrich list.
 
         Raises:
             InputError: if a field has another name, or none identifies the lead.
+            StoreError: if the store cannot be read.
         """
         _require_own_process()
-        draft, _ = self._prepare(as_lead_table(lead))
-        if draft.people.is_empty():
-            raise InputError(f"The lead has {NO_IDENTIFIER}.")
-        row = self._join_back(draft, draft.statuses(Ledger.no_outcomes())).row(0, named=True)
-        known = self._unprefixed(row)
-        # whether a run would buy something of them again is a question for ``plan``
-        return known | {"status": "cached", "error": None} if known["enriched_at"] is not None else None
+        return self._single_leads.lookup(lead)
 
     def enrich_one(self, lead: Mapping[str, str | None]) -> dict[str, Any]:
-        """Enriches one lead: from the store, else bought.
+        """Enriches one lead: from memory or the store, as ``lookup`` does, else bought.
+
+        Threads that ask for the same lead at the same time, however it is spelled, pay once and get the same
+        answer, or the same error; different leads share a request of up to 50, unless there is a budget for
+        each (``max_credits``). What was not bought leaves no run in the ledger.
 
         Args:
             lead: as for ``lookup``.
@@ -223,10 +230,20 @@ class Enricher:
             The columns of ``schema.ENRICHED`` without the prefix.
 
         Raises:
-            InputError: as for ``lookup``.
-            VendorError: as for ``run``.
+            InputError: if it is no lead. One that nothing identifies is ``invalid``.
+            SettingsError, VendorError, StoreError: as for ``run``.
+            Interrupted, Terminated: as for ``run``; in the main thread, if it was the one that was buying.
         """
-        return self._unprefixed(self.run(as_lead_table(lead)).frame.row(0, named=True))
+        _require_own_process()
+        return self._single_leads.enrich(lead)
+
+    def _for_single_leads(self) -> SingleLeads:
+        """What answers for single leads, whatever the columns of tables are called."""
+        buyer = copy(self)
+        buyer.columns, buyer.priority, buyer.prefix = None, None, DEFAULT_PREFIX
+        return SingleLeads(
+            self.store, options=self.options, terms=self.terms, run=lambda table: buyer.run(table).frame
+        )
 
     # --- the steps --------------------------------------------------------------------------------------
 
@@ -302,9 +319,7 @@ class Enricher:
         """Buys what the plan says; what was bought is in the store when this returns or raises."""
         if not draft.decisions["decision"].is_in(["buy", "wait"]).any():
             return Ledger.no_outcomes(), Bill()
-        if self._client is None:
-            self._client = BuenaClient()
-        client = self._client
+        client = self._client.get()
         account = Account(client.account, client.limits, timedelta(seconds=client.longest))
         decided = partial(self._decided, began=draft.began)
         ledger = Ledger(self.store, run_id=run_id, account=account, decide=decided)
@@ -419,9 +434,6 @@ class Enricher:
             "summary": summary,
         }
         self.store.commit(new_run=pl.DataFrame([row], schema=RUN_ROWS))
-
-    def _unprefixed(self, row: dict[str, Any]) -> dict[str, Any]:
-        return {name: row[self.prefix + name] for name in ENRICHED}
 
 
 def _require_own_process() -> None:

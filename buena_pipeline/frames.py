@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from copy import copy
 from datetime import timedelta
 from typing import Any, overload
 
@@ -118,29 +117,29 @@ def enrich_frame(
 
     Rests on ``POST /enrich``.
     """
-    enricher = Enricher(
-        client,
-        store,
-        columns=columns,
-        options=options,
-        max_age=max_age,
-        retry_failed_after=retry_failed_after,
-        retry_unknown=retry_unknown,
-        max_credits=max_credits,
-        daily_credits=daily_credits,
-        priority=priority,
-        max_wait=max_wait,
-        prefix=prefix,
-        progress=progress,
-    )
+    arguments: dict[str, Any] = {
+        "columns": columns,
+        "options": options,
+        "max_age": max_age,
+        "retry_failed_after": retry_failed_after,
+        "retry_unknown": retry_unknown,
+        "max_credits": max_credits,
+        "daily_credits": daily_credits,
+        "priority": priority,
+        "max_wait": max_wait,
+        "prefix": prefix,
+        "progress": progress,
+    }
+    enricher = Enricher(client, store, **arguments)
+    if not isinstance(frame, pl.LazyFrame):
+        with enricher:
+            return enricher.run(frame).frame
 
-    def enriched(table: Any) -> pl.DataFrame:
+    def enriched(table: pl.LazyFrame) -> pl.DataFrame:
         # one of its own for each: the same LazyFrame may be collected twice at once
-        with copy(enricher) as buyer:
+        with Enricher(client, enricher.store, **arguments) as buyer:
             return buyer.run(table).frame
 
-    if not isinstance(frame, pl.LazyFrame):
-        return enriched(frame)
     schema = frame.collect_schema()
     enricher.check(schema)
     added = {prefix + name: dtype for name, dtype in ENRICHED.items()}
