@@ -98,6 +98,16 @@ class LeadColumns:
 _FIELDS: Final = tuple(field.name for field in fields(LeadColumns))
 
 
+LEAD_COLUMNS: Final = LeadColumns(
+    email=("email",),
+    linkedin_url="linkedin_url",
+    first_name="first_name",
+    last_name="last_name",
+    company="company",
+)
+"""Those of a table of leads in our own names, ``schema.LEAD_FIELDS``."""
+
+
 def find_columns(
     schema: pl.Schema, overrides: Mapping[str, str | Sequence[str] | None] | None = None
 ) -> LeadColumns:

@@ -30,16 +30,17 @@ from buena_pipeline.lazy import as_lazy_frame
 from buena_pipeline.lead_table import LeadTable
 from buena_pipeline.ledger import Ledger
 from buena_pipeline.lookup import Lookup
+from buena_pipeline.on_demand import ClientOnDemand
+from buena_pipeline.one_lead import SingleLeads
 from buena_pipeline.pace import time_for
 from buena_pipeline.plan import batches, decide, resolve_people
 from buena_pipeline.purchase import Buyer
 from buena_pipeline.result import Bill, EnrichmentPlan, EnrichmentProgress, EnrichmentReport, EnrichmentResult
 from buena_pipeline.schema import DEFAULT_PREFIX, ENRICHED, RUN_ROWS
-from buena_pipeline.settings import EnrichmentOptions, RateLimits
+from buena_pipeline.settings import EnrichmentOptions
 from buena_pipeline.store import EnrichmentStore, Transaction, digest_columns
-from buena_pipeline.summary import NO_IDENTIFIER, make_plan, make_report
+from buena_pipeline.summary import make_plan, make_report
 from buena_pipeline.survey import Survey
-from buena_pipeline.tables import as_lead_table
 from buena_pipeline.terms import MAX_AGE, MAX_WAIT, RETRY_FAILED_AFTER, Terms, affordable
 
 Columns = Mapping[str, str | Sequence[str] | None]
@@ -127,8 +128,8 @@ class Enricher:
         self.priority = priority
         self.prefix = prefix
         self.progress = progress
-        self._client = client
-        self._owns_client = client is None
+        self._client = ClientOnDemand(client)
+        self._single_leads = self._for_single_leads()
 
     def __repr__(self) -> str:
         return f"Enricher({self.store!r}, blocks={'+'.join(self.options.blocks)})"
@@ -140,10 +141,11 @@ class Enricher:
         self.close()
 
     def close(self) -> None:
-        """Closes the client, if the enricher made it itself."""
-        if self._owns_client and self._client is not None:
-            self._client.close()
-            self._client = None
+        """Closes the client, if the enricher made it itself; whoever wants to buy then gets an error.
+
+        Answers on their way, to other threads as well, are waited for and kept.
+        """
+        self._client.close()
 
     @overload
     def run(self, frame: pl.LazyFrame) -> EnrichmentResult[pl.LazyFrame]: ...
@@ -229,7 +231,7 @@ class Enricher:
             StoreError: if the store cannot be read.
         """
         draft, _ = self._prepare(LeadTable(frame, priority=self.priority))
-        limits = RateLimits() if self._client is None else self._client.limits
+        limits = self._client.limits
         requests = draft.count_requests()
         wait = time_for(requests, [], limits, now=datetime.now(UTC)) if limits else timedelta(0)
         return make_plan(draft, requests=requests, time=wait)
@@ -237,25 +239,29 @@ class Enricher:
     def lookup(self, lead: Mapping[str, str | None]) -> dict[str, Any] | None:
         """What the store knows of one lead, without buying anything.
 
+        Any number of threads may ask. What was found lately comes from memory, unless the store or its
+        journal has changed since.
+
         Args:
             lead: any of ``email``, ``linkedin_url``, ``first_name``, ``last_name`` and ``company``.
 
         Returns:
-            The columns of ``schema.ENRICHED`` without the prefix, or None if the lead is not known.
+            The columns of ``schema.ENRICHED`` without the prefix, or None if the lead is not known, or on
+            the do-not-enrich list.
 
         Raises:
             InputError: if a field has another name, or none identifies the lead.
+            StoreError: if the store cannot be read.
         """
-        table = LeadTable(as_lead_table(lead))
-        draft, _ = self._prepare(table)
-        if not draft.count:
-            raise InputError(f"The lead has {NO_IDENTIFIER}.")
-        known = self._joined(draft, draft.statuses(Ledger.no_outcomes())).only_row()
-        # whether a run would buy something of them again is a question for ``plan``
-        return known | {"status": "cached", "error": None} if known["enriched_at"] is not None else None
+        _require_own_process()
+        return self._single_leads.lookup(lead)
 
     def enrich_one(self, lead: Mapping[str, str | None]) -> dict[str, Any]:
-        """Enriches one lead: from the store, else bought.
+        """Enriches one lead: from memory or the store, as ``lookup`` does, else bought.
+
+        Threads that ask for the same lead at the same time, however it is spelled, pay once and get the same
+        answer, or the same error; different leads share a request of up to 50, unless there is a budget for
+        each (``max_credits``). What was not bought leaves no run in the ledger.
 
         Args:
             lead: as for ``lookup``.
@@ -264,11 +270,20 @@ class Enricher:
             The columns of ``schema.ENRICHED`` without the prefix.
 
         Raises:
-            InputError: as for ``lookup``.
-            VendorError: as for ``run``.
+            InputError: if it is no lead. One that nothing identifies is ``invalid``.
+            SettingsError, VendorError, StoreError: as for ``run``.
+            Interrupted, Terminated: as for ``run``; in the main thread, if it was the one that was buying.
         """
-        joined, _ = self._bought(LeadTable(as_lead_table(lead)))
-        return joined.only_row()
+        _require_own_process()
+        return self._single_leads.enrich(lead)
+
+    def _for_single_leads(self) -> SingleLeads:
+        """What answers for single leads, whatever the columns of tables are called."""
+        buyer = copy(self)
+        buyer.columns, buyer.priority, buyer.prefix = None, None, DEFAULT_PREFIX
+        return SingleLeads(
+            self.store, options=self.options, terms=self.terms, run=lambda table: buyer.run(table).frame
+        )
 
     # --- the steps --------------------------------------------------------------------------------------
 
@@ -304,7 +319,9 @@ class Enricher:
 
     def _bought_once(self, table: LeadTable, wanted: pl.Expr | None) -> JoinBack:
         """The same with a client of its own: one LazyFrame may be collected twice at once."""
-        with copy(self) as buyer:
+        buyer = copy(self)
+        buyer._client = self._client.another()  # noqa: SLF001
+        with buyer:
             joined, _ = buyer._bought(table, wanted=wanted)  # noqa: SLF001
             return joined
 
@@ -397,9 +414,7 @@ class Enricher:
         if not draft.decisions["decision"].is_in(["buy", "wait"]).any():
             self._learn(draft)
             return Ledger.no_outcomes(), Bill()
-        if self._client is None:
-            self._client = BuenaClient()
-        client = self._client
+        client = self._client.get()
         account = Account(client.account, client.limits, timedelta(seconds=client.longest))
         decided = partial(self._decided, began=draft.began)
         ledger = Ledger(self.store, run_id=run_id, account=account, decide=decided)

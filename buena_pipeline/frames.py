@@ -132,7 +132,6 @@ def enrich_frame(
         prefix=prefix,
         progress=progress,
     )
-
     if isinstance(frame, pl.LazyFrame):
         return enricher.stream(frame)
     with enricher:

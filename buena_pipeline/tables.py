@@ -58,17 +58,17 @@ def as_frame(table: Any) -> pl.DataFrame:
     return frame.drop([name for name in frame.columns if name.startswith("__index_level_")])
 
 
-def as_lead_table(lead: Mapping[str, str | None]) -> pl.DataFrame:
-    """One lead as a table of one row.
+def lead_fields(lead: Mapping[str, str | None]) -> tuple[str | None, ...]:
+    """What one lead says, in the order of ``schema.LEAD_FIELDS``.
 
     Args:
-        lead: any of the fields in ``schema.LEAD_FIELDS``.
+        lead: any of these fields.
 
     Raises:
         InputError: if it is no mapping, a field has another name, or a value is no text.
 
     Example:
-        >>> as_lead_table({"email": "jane@acme.example"}).row(0)
+        >>> lead_fields({"email": "jane@acme.example"})
         ('jane@acme.example', None, None, None, None)
     """
     given: object = lead
@@ -86,8 +86,23 @@ def as_lead_table(lead: Mapping[str, str | None]) -> pl.DataFrame:
             raise InputError(f"The {name} of a lead is text or None, not {type(value).__name__}.")
         if value is not None and printable(value) != value:
             raise InputError(f"The {name} of the lead {HALF_A_CHARACTER}")
-    values = {name: [lead.get(name)] for name in LEAD_FIELDS}
-    return pl.DataFrame(values, schema=dict.fromkeys(LEAD_FIELDS, pl.String))
+    return tuple(lead.get(name) for name in LEAD_FIELDS)
+
+
+def as_lead_table(lead: Mapping[str, str | None]) -> pl.DataFrame:
+    """One lead as a table of one row.
+
+    Args:
+        lead: as for ``lead_fields``.
+
+    Raises:
+        InputError: as for ``lead_fields``.
+
+    Example:
+        >>> as_lead_table({"email": "jane@acme.example"}).row(0)
+        ('jane@acme.example', None, None, None, None)
+    """
+    return pl.DataFrame([lead_fields(lead)], schema=dict.fromkeys(LEAD_FIELDS, pl.String), orient="row")
 
 
 def printable(text: str) -> str:

@@ -7,6 +7,7 @@ people ask of a store is in ``enrichment_store``.
 from __future__ import annotations
 
 import shutil
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -25,9 +26,11 @@ from buena_pipeline.settings import StoreKey
 from buena_pipeline.store.database import Database
 from buena_pipeline.store.digests import digest_keys
 from buena_pipeline.store.exchange import from_query, to_arrow
+from buena_pipeline.store.fingerprint import Fingerprint, fingerprint, is_settled
 from buena_pipeline.store.journal import Journal, JournalWarning, warn_of_unread
 from buena_pipeline.store.sealing import sealed, unsealed
 from buena_pipeline.store.signals import block
+from buena_pipeline.store.single_leads import Finding, Keys, read_leads
 from buena_pipeline.store.statements import statement
 from buena_pipeline.store.transaction import Transaction
 from buena_pipeline.uuids import as_text
@@ -55,6 +58,8 @@ class JournaledStore:
             key=key,
             keep_log=self._journal.keep_log,
         )
+        self._files = (str(path), f"{path}.wal")
+        self._folders = tuple(map(str, self.journals))
 
     @property
     def path(self) -> Path:
@@ -146,6 +151,31 @@ class JournaledStore:
             connection.execute(statement("fetch.sql"))
             record = from_query(connection, f"select {', '.join(wished)} from record")  # noqa: S608 - names of columns
         return record.select(wished.names()).cast(wished)
+
+    def read_leads(self, leads: Sequence[Keys]) -> tuple[list[Finding], Fingerprint | None]:
+        """What is known of single leads; the journal is taken in first, where the store may be written.
+
+        Args:
+            leads: the keys of each of them.
+
+        Returns:
+            What is said of each, and the fingerprint of a store that says so; None as long as a change of it
+            might not show in that.
+        """
+        began = time.time_ns()
+        folders = fingerprint(self._folders)
+        if not self.read_only and (self._journal.entries() or self._journal.spare.entries()):
+            with self.transaction():
+                pass
+        with self._database.connect(read_only=True) as connection:
+            findings = read_leads(connection, leads)
+            # nobody writes the file while it is open here
+            taken = (*fingerprint(self._files), *folders)
+        return findings, taken if is_settled(taken, now=began) else None
+
+    def fingerprint(self) -> Fingerprint:
+        """What the file system says of the store and its journal; the same as long as nothing has changed."""
+        return fingerprint((*self._files, *self._folders))
 
     def living(self, run_id: str) -> AbstractContextManager[None]:
         """Held by a run while it lives, so that others can tell its requests from those of the dead."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from buena_pipeline.columns import LeadColumns, find_columns
+from buena_pipeline.columns import LEAD_COLUMNS, LeadColumns, find_columns
 from buena_pipeline.errors import InputError
 from buena_pipeline.identity import identify
 from buena_pipeline.schema import KEY_KINDS
@@ -15,13 +15,6 @@ from buena_pipeline.tables import HALF_A_CHARACTER, as_frame, as_lead_table, pri
 
 _NEEDED: Final = "an e-mail address, a LinkedIn profile, or first and last name with a company"
 _SHOWN: Final = 5
-_ONE_LEAD: Final = LeadColumns(
-    email=("email",),
-    linkedin_url="linkedin_url",
-    first_name="first_name",
-    last_name="last_name",
-    company="company",
-)
 
 
 def subject_keys(who: Any, columns: Mapping[str, str | Sequence[str] | None] | None = None) -> pl.DataFrame:
@@ -73,7 +66,7 @@ def _table_of(
     if columns and isinstance(who, Mapping | str | list | tuple):
         raise InputError("columns (--column) says which columns a table has; this is none.")
     if isinstance(who, Mapping):
-        return as_lead_table(who), _ONE_LEAD
+        return as_lead_table(who), LEAD_COLUMNS
     if isinstance(who, str):
         who = [who]
     texts = isinstance(who, Sequence) and not isinstance(who, bytes | bytearray | memoryview)
