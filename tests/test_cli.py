@@ -335,15 +335,15 @@ def test_a_full_disk_loses_nothing(
     cli: Callable[..., Ran], vendor: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the table cannot be written at last, the message says that it is paid for only once."""
-    write = pl.DataFrame.write_csv
+    sink = pl.LazyFrame.sink_csv
 
-    def full(frame: pl.DataFrame, *args: object, **kwargs: object) -> None:
-        if frame.height:
+    def full(frame: pl.LazyFrame, *args: object, **kwargs: object) -> None:
+        if frame.collect().height:
             raise OSError(28, "No space left on device")
-        write(frame, *args, **kwargs)  # type: ignore[call-overload]
+        sink(frame, *args, **kwargs)  # type: ignore[call-overload]
 
     with monkeypatch.context() as patch:
-        patch.setattr(pl.DataFrame, "write_csv", full)
+        patch.setattr(pl.LazyFrame, "sink_csv", full)
         ran = cli("enrich", "leads.csv", "-o", "out.csv", "-q")
     assert_refused(ran, 2, "No space left on device", "in the store: run again")
     assert not Path("out.csv").exists()

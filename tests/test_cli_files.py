@@ -17,6 +17,7 @@ from buena_pipeline.cli.files import check_output, read_table, write_table
 from buena_pipeline.cli.plain import json_ready, plain_columns, with_lists
 from buena_pipeline.errors import FileFormatError, MissingExtraError
 from buena_pipeline.schema import ENRICHED, SOCIAL_PROFILE
+from tests.torture.disks import file_limit
 
 ENDINGS = (".csv", ".tsv", ".parquet", ".ndjson", ".jsonl", ".json", ".xlsx")
 
@@ -156,18 +157,18 @@ def test_sheets_of_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
 # --- writing ---------------------------------------------------------------------------------------------
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet", "out.ndjson", "out.json"])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, name: str, *, lazy: bool) -> None:
     """Half a file is never seen: the old one stays as it was, and nothing is left beside it."""
-    path = tmp_path / "out.csv"
+    path = tmp_path / name
     path.write_text("old")
-
-    def full_disk(frame: pl.DataFrame, file: Path, **_: object) -> None:
-        Path(file).write_text("half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(pl.DataFrame, "write_csv", full_disk)
-    with pytest.raises(FileFormatError, match=r"out\.csv cannot be written: No space left on device"):
-        write_table(TABLE, path)
+    table = pl.DataFrame({"text": [str(number) * 10 for number in range(100_000)]})
+    with (
+        file_limit(40_000),
+        pytest.raises(FileFormatError, match=rf"{name} cannot be written: File too large"),
+    ):
+        write_table(table.lazy() if lazy else table, path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

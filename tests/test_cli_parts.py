@@ -68,10 +68,10 @@ def test_columns() -> None:
 
 def test_priority() -> None:
     """Numbers rank, also as text; a column without any is refused, and one that is not there."""
-    frame = pl.DataFrame({"size": ["10", "9", "n/a"], "name": ["a", "b", "c"], "tags": [[1], [2], [3]]})
+    frame = pl.LazyFrame({"size": ["10", "9", "n/a"], "name": ["a", "b", "c"], "tags": [[1], [2], [3]]})
     rank = parse_priority(frame, "size")
     assert rank is not None
-    assert frame.select(rank)["size"].to_list() == [10.0, 9.0, None]
+    assert frame.select(rank).collect()["size"].to_list() == [10.0, 9.0, None]
     assert parse_priority(frame, None) is None
     assert parse_priority(frame.clear(), "name") is not None
     for name in ("name", "tags"):

@@ -11,7 +11,7 @@ import typer
 
 from buena_pipeline.cli import options
 from buena_pipeline.cli.display import console, describe_plan, describe_report, facts, frame_table, short_path
-from buena_pipeline.cli.files import check_output, read_table, write_table
+from buena_pipeline.cli.files import check_output, read_table, scan_table, write_table
 from buena_pipeline.cli.plain import with_lists
 from buena_pipeline.cli.progress import show_progress
 from buena_pipeline.cli.runs import (
@@ -57,7 +57,7 @@ def enrich(
 
     Every row comes back, in its place, with a status and a reason. The output is written whole or not at all.
     """
-    table = read_table(source)
+    table = scan_table(source)
     check_output(output, table)
     scored = make_scorer(table, model=model, prefix=prefix) if score else None
     messages = console(stderr=True)
@@ -114,7 +114,7 @@ def plan(
 
     Sends nothing and needs no key.
     """
-    table = read_table(source)
+    table = scan_table(source)
     enricher = make_enricher(
         table,
         store=EnrichmentStore(store, lock_timeout=lock_timeout),

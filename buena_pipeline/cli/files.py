@@ -19,7 +19,7 @@ import polars.selectors as cs
 
 from buena_pipeline.cli.delimited import parse_delimited
 from buena_pipeline.cli.plain import json_ready, plain_columns
-from buena_pipeline.errors import FileFormatError, InputError, MissingExtraError
+from buena_pipeline.errors import BuenaError, FileFormatError, MissingExtraError
 
 _SHEET_ROWS, _SHEET_COLUMNS, _CELL_CHARACTERS = 1_048_575, 16_384, 32_767
 _EXACT_IN_A_SHEET: Final = 10**15  # numbers there have 15 digits
@@ -27,10 +27,11 @@ _EXACT_IN_A_SHEET: Final = 10**15  # numbers there have 15 digits
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """How a kind of file is read and written."""
+    """How a kind of file is read and written; how it is scanned, if it can be larger than memory."""
 
     read: Callable[[Path], pl.DataFrame]
-    write: Callable[[pl.DataFrame, Path], object]
+    write: Callable[[pl.LazyFrame, Path], object]
+    scan: Callable[[Path], pl.LazyFrame] | None = None
 
 
 def read_table(path: Path) -> pl.DataFrame:
@@ -54,25 +55,40 @@ def read_table(path: Path) -> pl.DataFrame:
         ...     read_table(path).rows()
         [('jane@acme.example', '007')]
     """
-    file_format = _format_of(path)
-    if not path.is_file():
-        what = "is a folder, not a file" if path.is_dir() else "does not exist: is the name right?"
-        raise FileFormatError(f"{path} {what}")
+    file_format = _readable(path)
     with _explained(f"{path} cannot be read"):
-        if path.stat().st_size == 0:
-            raise FileFormatError(f"{path} is empty.")
         frame = file_format.read(path)
     if not frame.width:
         raise FileFormatError(f"{path} is empty: it has no columns.")
     return frame
 
 
-def write_table(frame: pl.DataFrame, path: Path, *, ending: str | None = None) -> None:
+def scan_table(path: Path) -> pl.LazyFrame:
+    """Read a table a chunk of rows at a time, where its format allows that; else all of it.
+
+    Args:
+        path: as for ``read_table``; .parquet is read when it is needed, the others now.
+
+    Raises:
+        FileFormatError: as ``read_table`` would.
+    """
+    file_format = _readable(path)
+    if file_format.scan is None:
+        return read_table(path).lazy()
+    with _explained(f"{path} cannot be read"):
+        frame = file_format.scan(path)
+        width = len(frame.collect_schema())
+    if not width:
+        raise FileFormatError(f"{path} is empty: it has no columns.")
+    return frame
+
+
+def write_table(frame: pl.DataFrame | pl.LazyFrame, path: Path, *, ending: str | None = None) -> None:
     r"""Write a table, so that at any moment the old file is there or the whole new one.
 
     Args:
-        frame: any table. Where cells cannot be lists (.csv, .tsv, .xlsx), they are joined with "; "; times
-            are ISO 8601 in UTC.
+        frame: any table; .json and .xlsx need all of it in memory. Where cells cannot be lists (.csv, .tsv,
+            .xlsx), they are joined with "; "; times are ISO 8601 in UTC.
         path: where to; a file that is there is replaced, its permissions are kept.
         ending: write the format of this ending, such as ".csv", whatever the name ends in.
 
@@ -88,10 +104,10 @@ def write_table(frame: pl.DataFrame, path: Path, *, ending: str | None = None) -
     """
     file_format = _format_of(path, ending)
     with _explained(f"{path} cannot be written"), _replacing(path) as draft:
-        file_format.write(frame, draft)
+        file_format.write(frame.lazy(), draft)
 
 
-def check_output(path: Path, frame: pl.DataFrame) -> None:
+def check_output(path: Path, frame: pl.DataFrame | pl.LazyFrame) -> None:
     """Find out whether a table like this can be written, before it costs anything.
 
     Args:
@@ -115,9 +131,9 @@ def check_output(path: Path, frame: pl.DataFrame) -> None:
         if path.exists() and not os.access(path, os.W_OK):
             raise FileFormatError(f"{path} is write-protected.")
         if file_format.write is _write_sheet:
-            _require_fits(frame)
+            _require_fits(frame.lazy().collect())
         with _drafting(path) as draft:
-            file_format.write(frame.clear(), draft)
+            file_format.write(frame.collect_schema().to_frame().lazy(), draft)
 
 
 # --- formats ---------------------------------------------------------------------------------------------
@@ -131,12 +147,24 @@ def _format_of(path: Path, ending: str | None = None) -> _Format:
     return file_format
 
 
+def _readable(path: Path) -> _Format:
+    """The format of a file that is there, and not empty."""
+    file_format = _format_of(path)
+    if not path.is_file():
+        what = "is a folder, not a file" if path.is_dir() else "does not exist: is the name right?"
+        raise FileFormatError(f"{path} {what}")
+    with _explained(f"{path} cannot be read"):
+        if path.stat().st_size == 0:
+            raise FileFormatError(f"{path} is empty.")
+    return file_format
+
+
 def _read_delimited(path: Path) -> pl.DataFrame:
     return parse_delimited(path.read_bytes(), name=str(path))
 
 
-def _write_delimited(frame: pl.DataFrame, path: Path, *, separator: str) -> None:
-    frame.select(plain_columns(frame.schema)).write_csv(path, separator=separator)
+def _write_delimited(frame: pl.LazyFrame, path: Path, *, separator: str) -> None:
+    frame.select(plain_columns(frame.collect_schema())).sink_csv(path, separator=separator)
 
 
 def _read_lines(path: Path) -> pl.DataFrame:
@@ -164,10 +192,11 @@ def _read_sheet(path: Path) -> pl.DataFrame:
     return pl.read_excel(path, infer_schema_length=None, drop_empty_rows=False, drop_empty_cols=False)
 
 
-def _write_sheet(frame: pl.DataFrame, path: Path) -> None:
+def _write_sheet(rows: pl.LazyFrame, path: Path) -> None:
     """One sheet, a column at a time: text stays text, also where it looks like a formula, URL or number."""
     import xlsxwriter
 
+    frame = rows.collect()
     table = frame.select(plain_columns(frame.schema, zoned_only=True)).with_columns(cs.float().fill_nan(None))
     _require_fits(table)
     integers = table.select(cs.integer().abs().max() > _EXACT_IN_A_SHEET)
@@ -198,17 +227,17 @@ def _require_fits(frame: pl.DataFrame) -> None:
         )
 
 
-_LINES: Final = _Format(_read_lines, lambda frame, path: json_ready(frame).write_ndjson(path))
+_LINES: Final = _Format(_read_lines, lambda frame, path: json_ready(frame).sink_ndjson(path))
 
 _FORMATS: Final = {
     ".csv": _Format(_read_delimited, partial(_write_delimited, separator=",")),
     ".tsv": _Format(_read_delimited, partial(_write_delimited, separator="\t")),
-    ".parquet": _Format(pl.read_parquet, lambda frame, path: frame.write_parquet(path)),
+    ".parquet": _Format(pl.read_parquet, lambda frame, path: frame.sink_parquet(path), scan=pl.scan_parquet),
     ".ndjson": _LINES,
     ".jsonl": _LINES,
     ".json": _Format(
         partial(pl.read_json, infer_schema_length=None),
-        lambda frame, path: json_ready(frame).write_json(path),
+        lambda frame, path: json_ready(frame).collect().write_json(path),
     ),
     ".xlsx": _Format(_read_sheet, _write_sheet),
 }
@@ -258,7 +287,7 @@ def _explained(what: str) -> Iterator[None]:
     """Errors of formats and file systems in this library's words."""
     try:
         yield
-    except (InputError, MissingExtraError):
+    except BuenaError:
         raise
     except ImportError:
         raise MissingExtraError.for_extra("An .xlsx file", "cli") from None

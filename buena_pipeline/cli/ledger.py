@@ -53,7 +53,8 @@ def ledger(
         case _Shape.CSV:
             sys.stdout.buffer.write(requests.select(plain_columns(requests.schema)).write_csv().encode())
         case _Shape.JSON:
-            sys.stdout.buffer.write(f"{json_ready(requests).write_json()}\n".encode())
+            text = json_ready(requests.lazy()).collect().write_json()
+            sys.stdout.buffer.write(f"{text}\n".encode())
     sys.stdout.buffer.flush()
 
 

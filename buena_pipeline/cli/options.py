@@ -120,7 +120,7 @@ def parse_columns(pairs: Sequence[str]) -> dict[str, str | list[str] | None] | N
     } or None
 
 
-def parse_priority(frame: pl.DataFrame, column: str | None) -> pl.Expr | None:
+def parse_priority(frame: pl.LazyFrame, column: str | None) -> pl.Expr | None:
     """The expression that ranks a table by a column of numbers, which may be text as CSV brings it.
 
     Args:
@@ -134,20 +134,21 @@ def parse_priority(frame: pl.DataFrame, column: str | None) -> pl.Expr | None:
         ColumnError: if there is no such column, or no number in it.
 
     Example:
-        >>> frame = pl.DataFrame({"deal": ["12", "n/a"]})
-        >>> frame.select(parse_priority(frame, "deal"))["deal"].to_list()
+        >>> frame = pl.LazyFrame({"deal": ["12", "n/a"]})
+        >>> frame.select(parse_priority(frame, "deal")).collect()["deal"].to_list()
         [12.0, None]
     """
     if column is None:
         return None
-    if column not in frame.columns:
+    schema = frame.collect_schema()
+    if column not in schema:
         raise ColumnError(
-            f'--priority: there is no column "{column}" in the table. It has {", ".join(frame.columns)}.',
+            f'--priority: there is no column "{column}" in the table. It has {", ".join(schema)}.',
             columns=(column,),
         )
-    dtype = frame.schema[column]
     number = pl.col(column).cast(pl.Float64, strict=False)
-    if dtype.is_nested() or (frame.height and frame.select(number.is_null().all()).item()):
+    has_none = pl.len().gt(0) & number.is_null().all()
+    if schema[column].is_nested() or frame.select(has_none).collect().item():
         raise ColumnError(f'--priority: column "{column}" has no numbers to rank by.', columns=(column,))
     return number
 

@@ -35,19 +35,19 @@ def plain_columns(schema: pl.Schema, *, zoned_only: bool = False) -> list[pl.Exp
     ]
 
 
-def json_ready(frame: pl.DataFrame) -> pl.DataFrame:
+def json_ready(frame: pl.LazyFrame) -> pl.LazyFrame:
     """The table as JSON should have it: binary as Base64, the whole numbers that DuckDB sums up as numbers.
 
     Args:
         frame: any table; everything else JSON holds as it is.
 
     Example:
-        >>> json_ready(pl.DataFrame({"people": [7]}, schema={"people": pl.Decimal(38, 0)})).write_json()
+        >>> sums = pl.LazyFrame({"people": [7]}, schema={"people": pl.Decimal(38, 0)})
+        >>> json_ready(sums).collect().write_json()
         '[{"people":7}]'
     """
-    whole = [
-        name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Decimal) and dtype.scale == 0
-    ]
+    dtypes = frame.collect_schema().items()
+    whole = [name for name, dtype in dtypes if isinstance(dtype, pl.Decimal) and dtype.scale == 0]
     return frame.with_columns(cs.binary().bin.encode("base64"), pl.col(whole).cast(pl.Int128))
 
 

@@ -33,7 +33,7 @@ _TOP: Final = 10
 
 
 def make_enricher(
-    table: pl.DataFrame,
+    table: pl.LazyFrame,
     *,
     store: EnrichmentStore,
     blocks: str,
@@ -74,12 +74,12 @@ def load_model(path: Path | None) -> ScoringModel:
 
 
 def make_scorer(
-    table: pl.DataFrame, *, model: Path | None, prefix: str
-) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    table: pl.LazyFrame, *, model: Path | None, prefix: str
+) -> Callable[[pl.LazyFrame], pl.LazyFrame]:
     """What scores the table once it is enriched; rehearsed on no rows, because by then it will have cost."""
     scoring = load_model(model)
     added = {prefix + name: dtype for name, dtype in ENRICHED.items()}
-    score_frame(pl.DataFrame(schema={**table.schema, **added}), model=scoring, prefix=prefix)
+    score_frame(pl.DataFrame(schema={**table.collect_schema(), **added}), model=scoring, prefix=prefix)
     return lambda frame: score_frame(frame, model=scoring, prefix=prefix)
 
 

@@ -55,7 +55,7 @@ def sql(
         case _Shape.CSV:
             data.write(frame.select(plain_columns(frame.schema)).write_csv().encode())
         case _Shape.JSON:
-            data.write(f"{json_ready(frame).write_json()}\n".encode())
+            data.write(f"{json_ready(frame.lazy()).collect().write_json()}\n".encode())
         case _Shape.PARQUET:
             frame.write_parquet(data)
     data.flush()
