@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from buena_pipeline.people.describing import describe_people, person_key_cells, person_keys
+from buena_pipeline.people.describing import describe_people
+from buena_pipeline.people.finding import person_key_cells, person_keys
 from buena_pipeline.people.grouping import group_people
 
 __all__ = ["describe_people", "group_people", "person_key_cells", "person_keys"]

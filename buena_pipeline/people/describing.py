@@ -1,7 +1,6 @@
-"""What is said of each person: the lead to send for it, and the keys by which it can be found again.
+"""The lead to send for each person: the rows and the number of each row's person in, one row per person out.
 
-The rows and the number of each row's person enter, one row per person, or per key, leaves. Rule 5 of
-"Identity" in the design stands here.
+Rule 5 of "Identity" in the design stands here.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from buena_pipeline.people.keys import ADDRESSES, NOBODY, STRONG, Keys, holds_any, key_columns
-from buena_pipeline.schema import KEY_KIND, KEY_KINDS, LEAD_FIELDS, PEOPLE
+from buena_pipeline.people.keys import ADDRESSES, NOBODY, Keys, key_columns, people_with, slots
+from buena_pipeline.schema import LEAD_FIELDS, PEOPLE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection
 
     from buena_pipeline.people.keys import Mask, Rows
 
@@ -51,11 +50,11 @@ def describe_people(
         >>> describe_people(rows, group_people(rows)).select("email", "last_name", "rows").rows()
         [('j@acme.example', 'Taylor', 2)]
     """
-    number, people = _slots(person)
+    number, people = slots(person)
     missing = [field for field in LEAD_FIELDS if field not in identified.columns]
     leads = identified.with_columns(pl.lit(None, pl.String).alias(field) for field in missing)
     shared = _shared_addresses(identified, number) if misleading is None else misleading.to_numpy()
-    profiled = _people_with(identified, ("linkedin",), number, people)[number]
+    profiled = people_with(identified, ("linkedin",), number, people)[number]
     apart = pl.lit(pl.Series(shared & profiled))
     ranks = {
         "email": pl.when(~apart).then(_rank_of_email(identified.columns)),
@@ -69,101 +68,6 @@ def describe_people(
     return pl.DataFrame({"person": range(people), **chosen, "rows": rows}).select(
         pl.col(name).cast(dtype) for name, dtype in PEOPLE.items()
     )
-
-
-def person_keys(identified: pl.DataFrame, person: pl.Series) -> pl.DataFrame:
-    """List the keys by which each person can be found again; every key points to exactly one person.
-
-    A key that several people hold points to nobody, with one exception: somebody who has no stronger key
-    keeps it (of addresses, the one without a LinkedIn profile; of names, the one with nothing else). They
-    could never be found again otherwise, and would be bought in every run.
-
-    Args:
-        identified: the rows, with the columns ``key_*``, see ``group_people``.
-        person: what ``group_people`` said of them.
-
-    Returns:
-        ``person``, ``kind`` and ``key`` as in ``schema.PERSON_KEYS``, without repetitions, ordered by person,
-        then strength of the kind, then first appearance, row by row. The keys are of the dtype they have in
-        the rows: text, or digests of it.
-
-    Example:
-        >>> from buena_pipeline.people import group_people
-        >>> rows = pl.DataFrame({"key_linkedin": ["jane", "jo"], "key_email_0": ["us@acme.example"] * 2})
-        >>> person_keys(rows, group_people(rows)).rows()
-        [(0, 'linkedin', 'jane'), (1, 'linkedin', 'jo')]
-    """
-    cells = person_key_cells(identified, person)
-    columns = cells["column"].dtype.categories  # type: ignore[attr-defined]
-    if columns.is_empty():
-        values = pl.Series("key", dtype=pl.String)
-    else:
-        place = cells["column"].to_physical().cast(pl.UInt64) * identified.height + cells["row"]
-        values = pl.concat([identified[name] for name in columns]).gather(place).alias("key")
-    return cells.select("person", "kind").with_columns(values)
-
-
-def person_key_cells(identified: pl.DataFrame, person: pl.Series) -> pl.DataFrame:
-    """List where the keys by which each person can be found again stand: ``person_keys`` without the values.
-
-    For whoever has only hashes of the keys in the rows, and what they are hashes of somewhere else.
-
-    Args:
-        identified: the rows, with the columns ``key_*``, see ``group_people``.
-        person: what ``group_people`` said of them.
-
-    Returns:
-        A frame of ``person`` (UInt32), ``kind`` (``schema.KEY_KIND``), ``column`` (an Enum of the columns
-        ``key_*``, strongest kind first) and ``row`` (UInt32): one row per key with the first cell that holds
-        it, in the order of ``person_keys``.
-
-    Example:
-        >>> from buena_pipeline.people import group_people
-        >>> rows = pl.DataFrame({"key_email_0": [3, 7], "key_email_1": [7, None]}).cast(pl.UInt64)
-        >>> person_key_cells(rows, group_people(rows)).rows()
-        [(0, 'email', 'key_email_0', 0), (0, 'email', 'key_email_1', 0)]
-    """
-    number, people = _slots(person)
-    with_profile = _people_with(identified, ("linkedin",), number, people)
-    with_strong = _people_with(identified, STRONG, number, people)
-    parts: list[pl.DataFrame] = []
-    columns: list[str] = []
-    for kind in KEY_KINDS:
-        keys = Keys.of(identified, kind)
-        owner = keys.least(number)
-        if (several := owner != keys.most(number)).any():
-            stronger = with_strong if kind == "name" else with_profile
-            owner[several] = keys.least(np.where(stronger[number], NOBODY, number))[several]
-        cells = np.concatenate([keys.first_cells(), keys.lone_cells(identified)])
-        row, column = np.divmod(cells, max(len(keys.columns), 1))
-        owner = np.concatenate([owner, number[row[len(owner) :]]])
-        part = {"person": owner, "column": column + len(columns), "row": row}
-        parts.append(pl.DataFrame(part).filter(owner < people).with_columns(kind=pl.lit(kind, KEY_KIND)))
-        columns += keys.columns
-    ordered = pl.concat(parts).sort("person", "kind", "row", "column")
-    names = pl.Series(columns, dtype=pl.Enum(columns))
-    return ordered.select(
-        pl.col("person").cast(pl.UInt32),
-        "kind",
-        names.gather(ordered["column"]).alias("column"),
-        pl.col("row").cast(pl.UInt32),
-    )
-
-
-def _slots(person: pl.Series) -> tuple[Rows, int]:
-    """The number of each row's person, and how many people there are; that many, too, is who is nobody."""
-    people = person.drop_nulls().n_unique()
-    return person.fill_null(people).to_numpy(), people
-
-
-def _people_with(identified: pl.DataFrame, kinds: Iterable[str], number: Rows, people: int) -> Mask:
-    """Whether each person has a key of one of these kinds."""
-    found = np.zeros(people + 1, dtype=np.bool_)
-    found[number[holds_any(identified, kinds)]] = True
-    return found
-
-
-# --- the lead --------------------------------------------------------------------------------------------
 
 
 def _shared_addresses(identified: pl.DataFrame, number: Rows) -> Mask:

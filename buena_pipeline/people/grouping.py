@@ -80,28 +80,31 @@ def _connect(height: int, kinds: Iterable[Keys]) -> Rows:
         left, right = label[left], label[right]
         apart = left != right
         left, right = left[apart], right[apart]
-    _follow(label, slice(None))
+    _follow(label, np.flatnonzero(label != np.arange(height, dtype=np.uint32)))
     return label
 
 
-def _follow(label: Rows, rows: Rows | slice) -> None:
+def _follow(label: Rows, rows: Indexes) -> None:
     """Let these rows point to where the row that they point to points, until nothing changes."""
-    ahead = label[label[rows]]
-    while (ahead != label[rows]).any():
-        label[rows] = ahead
-        ahead = label[label[rows]]
+    here = label[rows]
+    while ((ahead := label[here]) != here).any():
+        label[rows] = here = ahead
 
 
 def _with_several_profiles(label: Rows, linkedin: Keys, has_profile: Mask) -> Indexes:
     """The rows of all groups that hold more than one profile."""
     profile = np.arange(len(label), dtype=np.uint32)
+    others = np.flatnonzero((label != profile) & has_profile)
     profile[linkedin.rows] = linkedin.spread(linkedin.first_rows())
-    holders = np.flatnonzero(has_profile)
-    profile, group = profile[holders], label[holders]
-    some = np.empty_like(label)
-    some[group] = profile
+    # Of each group one profile, its first row's if it has one, is compared with those of all other rows
+    group, of_others = label[others], profile[others]
+    lent = ~has_profile[group]
+    profile[group[lent]] = of_others[lent]
+    apart = profile[group] != of_others
+    if not apart.any():
+        return np.zeros(0, dtype=np.intp)
     several = np.zeros(len(label), dtype=np.bool_)
-    several[group[some[group] != profile]] = True
+    several[group[apart]] = True
     return np.flatnonzero(several[label])
 
 
@@ -141,9 +144,11 @@ def _join_by_name(label: Rows, names: Keys, strong: Mask) -> None:
 def _number(label: Rows, someone: Mask) -> pl.Series:
     """The labels as 0, 1, 2 ... in order of first appearance; null for rows that are nobody."""
     rows = np.arange(len(label), dtype=np.uint32)
-    first = np.empty_like(rows)
-    first[label[::-1]] = rows[::-1]  # of several writes to one place the last one, the first row, stays
-    first = first[label]
-    numbers = np.cumsum((first == rows) & someone, dtype=np.uint32)[first] - np.uint32(1)
+    if (early := np.flatnonzero(label > rows)).size:
+        first = rows.copy()
+        np.minimum.at(first, label[early], rows[early])
+        label = first[label]
+    numbers = np.cumsum((label == rows) & someone, dtype=np.uint32)[label]
+    numbers -= np.uint32(1)
     frame = pl.DataFrame({"person": numbers, "someone": someone})
     return frame.select(pl.when("someone").then("person").alias("person")).to_series()

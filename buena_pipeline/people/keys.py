@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     Rows: TypeAlias = NDArray[np.uint32]
     Mask: TypeAlias = NDArray[np.bool_]
     Indexes: TypeAlias = NDArray[np.integer[Any]]
+    Numbers: TypeAlias = NDArray[np.unsignedinteger[Any]]
 
 NOBODY: Final = np.uint32(2**32 - 1)
 """Stands where no row and no person is."""
@@ -43,7 +44,7 @@ class Keys:
     """
 
     columns: list[str]
-    cells: Indexes
+    cells: Numbers
     rows: Rows
     starts: Indexes
 
@@ -51,23 +52,25 @@ class Keys:
     def of(cls, identified: pl.DataFrame, kind: str) -> Keys:
         """The keys in all columns of one kind, String or UInt64, that stand there more than once."""
         columns = key_columns(identified.columns, (kind,))
-        cells = filled_cells(identified, columns)
-        hashes = pl.concat([pl.Series(dtype=pl.UInt64), *(_hashes(identified[name]) for name in columns)])
-        order, starts = _side_by_side(hashes.to_numpy())
-        cells = cells[order]
-        rows = (cells // max(len(columns), 1)).astype(np.uint32)
-        return cls(columns, cells, rows, starts)
+        held = [identified[name] for name in columns]
+        places, starts = _side_by_side(_hashes(held))
+        if len(held) == 1 and not held[0].has_nulls():
+            return cls(columns, places, places.astype(np.uint32, copy=False), starts)
+        cells = _filled_cells(held)[places]
+        return cls(columns, cells, (cells // max(len(held), 1)).astype(np.uint32, copy=False), starts)
 
-    def first_cells(self) -> Indexes:
+    def first_cells(self) -> Numbers:
         """The first cell that holds each key."""
         return np.minimum.reduceat(self.cells, self.starts)
 
-    def lone_cells(self, identified: pl.DataFrame) -> Indexes:
-        """The cells whose key stands nowhere else, column by column."""
-        lone = np.ones(identified.height * len(self.columns), dtype=np.bool_)
+    def lone_cells(self, identified: pl.DataFrame) -> Numbers:
+        """The cells whose key stands nowhere else, in order."""
+        filled = np.zeros((identified.height, len(self.columns)), dtype=np.bool_)
+        for nth, name in enumerate(self.columns):
+            filled[:, nth] = identified[name].is_not_null().to_numpy()
+        lone = filled.ravel()
         lone[self.cells] = False
-        cells = filled_cells(identified, self.columns)
-        return cells[lone[cells]]
+        return np.flatnonzero(lone).astype(_number_up_to(len(lone)))
 
     def first_rows(self) -> Rows:
         """The first row that holds each key."""
@@ -92,22 +95,31 @@ class Keys:
         return self.rows[later], first[later]
 
 
-def filled_cells(identified: pl.DataFrame, columns: list[str]) -> Indexes:
+def _hashes(columns: list[pl.Series]) -> NDArray[np.uint64]:
+    """What the keys in these columns are compared by, column by column."""
+    keys = (column.drop_nulls() for column in columns)
+    hashes = [(one if one.dtype == pl.UInt64 else one.hash()).to_numpy() for one in keys]
+    return hashes[0] if len(hashes) == 1 else np.concatenate([np.zeros(0, dtype=np.uint64), *hashes])
+
+
+def _filled_cells(columns: list[pl.Series]) -> Numbers:
     """The cells of these columns that hold a key, column by column."""
-    filled = [np.zeros(0, dtype=np.int64)]
-    for nth, name in enumerate(columns):
-        rows = identified[name].is_not_null().arg_true().to_numpy().astype(np.int64)
-        filled.append(rows * len(columns) + nth)
+    height = len(columns[0]) if columns else 0
+    filled = [np.zeros(0, dtype=_number_up_to(height * len(columns)))]
+    for nth, column in enumerate(columns):
+        cells = column.is_not_null().arg_true().to_numpy().astype(filled[0].dtype)
+        cells *= len(columns)
+        cells += nth
+        filled.append(cells)
     return np.concatenate(filled)
 
 
-def _hashes(column: pl.Series) -> pl.Series:
-    """What the keys of a column are compared by."""
-    keys = column.drop_nulls()
-    return keys if keys.dtype == pl.UInt64 else keys.hash()
+def _number_up_to(count: int) -> np.dtype[np.unsignedinteger[Any]]:
+    """The type for places among so many."""
+    return np.dtype(np.uint32 if count < 2**32 else np.uint64)
 
 
-def _side_by_side(hashes: NDArray[np.uint64]) -> tuple[Indexes, Indexes]:
+def _side_by_side(hashes: NDArray[np.uint64]) -> tuple[Numbers, Indexes]:
     """The places of all hashes that occur more than once, equal ones as neighbours, and where others begin.
 
     Sorting numbers takes a third of the time of sorting places by them. So what is sorted is the upper bits
@@ -115,32 +127,32 @@ def _side_by_side(hashes: NDArray[np.uint64]) -> tuple[Indexes, Indexes]:
     runs of equal upper bits that mix hashes are sorted again.
     """
     lower = np.uint64((1 << len(hashes).bit_length()) - 1)
-    upper = (hashes & ~lower) | np.arange(len(hashes), dtype=np.uint64)
+    upper = hashes & ~lower
+    upper |= np.arange(len(hashes), dtype=np.uint64)
     upper.sort()
-    places = (upper & lower).astype(np.intp)
+    upper = upper[_paired((upper[1:] ^ upper[:-1]) <= lower, len(upper))]
+    places = (upper & lower).astype(_number_up_to(len(hashes)))
     upper &= ~lower
-    several = _has_equal_neighbour(upper)
-    places, upper = places[several], upper[several]
     ordered = hashes[places]
     mixed = np.unique(upper[1:][(upper[1:] == upper[:-1]) & (ordered[1:] != ordered[:-1])])
     for begin, end in zip(np.searchsorted(upper, mixed), np.searchsorted(upper, mixed, "right"), strict=True):
         again = np.argsort(ordered[begin:end], kind="stable")
         places[begin:end] = places[begin:end][again]
         ordered[begin:end] = ordered[begin:end][again]
-    several = _has_equal_neighbour(ordered)
-    places, ordered = places[several], ordered[several]
-    differs = np.ones(len(places), dtype=np.bool_)
-    np.not_equal(ordered[1:], ordered[:-1], out=differs[1:])
-    return places, np.flatnonzero(differs)
+    if mixed.size:
+        several = _paired(ordered[1:] == ordered[:-1], len(ordered))
+        places, ordered = places[several], ordered[several]
+    begins = np.ones(len(ordered), dtype=np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=begins[1:])
+    return places, np.flatnonzero(begins)
 
 
-def _has_equal_neighbour(ordered: NDArray[np.uint64]) -> Mask:
-    """Which of these numbers stand beside an equal one."""
-    several = np.zeros(len(ordered), dtype=np.bool_)
-    equal = ordered[1:] == ordered[:-1]
-    several[1:] = equal
-    several[:-1] |= equal
-    return several
+def _paired(equal: Mask, length: int) -> Mask:
+    """Which of so many equal a neighbour, by whether each but the first equals the one before."""
+    paired = np.zeros(length, dtype=np.bool_)
+    paired[1:] = equal
+    paired[:-1] |= equal
+    return paired
 
 
 def key_columns(columns: Iterable[str], kinds: Iterable[str]) -> list[str]:
@@ -158,3 +170,16 @@ def holds_any(identified: pl.DataFrame, kinds: Iterable[str]) -> Mask:
     if not present:
         return np.zeros(identified.height, dtype=np.bool_)
     return identified.select(pl.any_horizontal(present)).to_series().to_numpy()
+
+
+def slots(person: pl.Series) -> tuple[Rows, int]:
+    """The number of each row's person, and how many people there are; that many, too, is who is nobody."""
+    people: int = person.to_frame().select(pl.col(person.name).max().add(1).fill_null(0)).item()
+    return person.fill_null(people).to_numpy(), people
+
+
+def people_with(identified: pl.DataFrame, kinds: Iterable[str], number: Rows, people: int) -> Mask:
+    """Whether each person has a key of one of these kinds."""
+    found = np.zeros(people + 1, dtype=np.bool_)
+    found[number[holds_any(identified, kinds)]] = True
+    return found
