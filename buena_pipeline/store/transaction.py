@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import duckdb
 import polars as pl
@@ -56,6 +56,22 @@ class Traffic:
     blocked_until: datetime | None
 
 
+class Extent(NamedTuple):
+    """How far a file goes.
+
+    Attributes:
+        file_id: another one whenever the file was made or written anew; None in a file of an older release.
+        requests: rows of the table ``request``, which only grows, as the next one does.
+        keys: rows of the table ``identity``.
+        suppressed: a sum of the list of those who must not be enriched.
+    """
+
+    file_id: str | None
+    requests: int
+    keys: int
+    suppressed: object
+
+
 class Transaction:
     """One turn at the file.
 
@@ -72,6 +88,7 @@ class Transaction:
         self._keys: list[pl.Series] = []
         self._wrote = False
         self._answers = 0
+        self._extent: Extent | None = None
         self._registered: dict[str, pl.DataFrame] = {}
 
     # --- reading ----------------------------------------------------------------------------------------
@@ -102,6 +119,18 @@ class Transaction:
             matching.search(self._connection, many)
             for some in matching.by_people(many, matching.A_PART):
                 yield matching.found(self._connection, some, moving=self._wrote)
+
+    def extent(self) -> Extent:
+        """How far the file goes, with what this turn has written; ``marks`` are the same while this is."""
+        if self._extent is None:
+            query = """
+                select (select any_value(value) from meta where name = 'file_id'),
+                       (select count(*) from request),
+                       (select count(*) from identity),
+                       (select (count(*), bit_xor(hash(hash))) from suppression)
+                """
+            self._extent = Extent(*self._only_row(query))
+        return self._extent
 
     def marks(self, run_id: str) -> tuple[object, ...]:
         """Marks that change when anybody but this run changes something that bears on whom to buy."""
@@ -181,6 +210,12 @@ class Transaction:
                 self._connection.execute(statement(f"commit/{table}.sql"))
         if keys.height:
             self._keys.append(keys["key"].filter(keys["kind"] != "name"))
+        if self._extent is not None:  # counted, since to ask again costs more
+            requests, entered = (
+                self._extent.requests + changes.height,
+                self._extent.keys + rows["identity"].height,
+            )
+            self._extent = self._extent._replace(requests=requests, keys=entered)
         self._wrote |= rows["answer"].height > 0
         self._answers += rows["answer"].height
 
