@@ -23,7 +23,7 @@ from buena_pipeline.plan import Batch
 from buena_pipeline.postings import Postings
 from buena_pipeline.rows import frame_of
 from buena_pipeline.schema import BLOCKS, IDENTITY_ROWS, REQUEST_ROWS, STATUS
-from buena_pipeline.store import EnrichmentStore, Transaction, digest_keys
+from buena_pipeline.store import EnrichmentStore, Extent, Transaction, digest_keys
 from buena_pipeline.uuids import as_text
 
 Decide = Callable[[Lookup], pl.DataFrame]
@@ -74,7 +74,7 @@ class Turn:
 
     def still_open(self, batches: Sequence[Batch]) -> list[Batch]:
         """The batches without those whom somebody bought, or is buying, since they were looked up."""
-        if not batches or not self._ledger.must_look_again(batches, self._transaction):
+        if not batches or not self._ledger.must_look_again(batches):
             return list(batches)
         self.enter()
         return self._ledger.without_others(batches, self._transaction)
@@ -132,6 +132,8 @@ class Ledger(Entries):
         self._decide = decide
         self._keys = KeyIndex()
         self._marks: tuple[object, ...] = ()
+        self._extent: Extent | None = None
+        self._others_acted = False
         self._flying: list[_Flying] = []
         self._revealed: set[str] = set()
 
@@ -144,6 +146,7 @@ class Ledger(Entries):
         """
         self._keys = KeyIndex(keys)
         self._marks = marks
+        self._extent = None
         self._revealed = set()
 
     @contextmanager
@@ -164,7 +167,10 @@ class Ledger(Entries):
             self._revealed.update(self._keys.others(frames["new_identity"]))
         with ExitStack() as stack:
             transaction = self._enter(stack, postings)
-            file_id = transaction.file_id()
+            extent = transaction.extent()
+            if extent != self._extent:
+                self._others_acted = transaction.marks(self.run_id) != self._marks
+            file_id = extent.file_id
             # what went to the journal was taken in when the turn began
             due = self._with_missing_keys(frames, file_id) if frames and self._postings else {}
             turn = Turn(transaction, self, due)
@@ -172,6 +178,8 @@ class Ledger(Entries):
             if turn.opened:
                 self._store.require_room()
             turn.enter(**(self._leaving(turn.opened, file_id) if turn.opened else {}))
+            extent = transaction.extent()
+        self._extent = extent
         self._postings = Postings()
         if frames:
             self._confirm(frames)
@@ -216,10 +224,12 @@ class Ledger(Entries):
         self._postings = Postings()
         return _kept(error, entry.parent)
 
-    def must_look_again(self, batches: Sequence[Batch], transaction: Transaction) -> bool:
+    def must_look_again(self, batches: Sequence[Batch]) -> bool:
         """Whether something has come that bears on whom to buy, from others or in an answer of this run."""
-        revealed = any(not self._revealed.isdisjoint(batch.people["person_id"]) for batch in batches)
-        return revealed or transaction.marks(self.run_id) != self._marks
+        return self._others_acted or (
+            bool(self._revealed)
+            and any(not self._revealed.isdisjoint(batch.people["person_id"]) for batch in batches)
+        )
 
     def without_others(self, batches: Sequence[Batch], transaction: Transaction) -> list[Batch]:
         """Batches without people whom somebody else has taken on, who go to ``elsewhere``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -60,9 +61,19 @@ def flatten(bodies: pl.Series | Sequence[str | None]) -> pl.DataFrame:
 
     Rests on ``EnrichResponse``, ``EnrichedData`` and ``CompanyInfo`` of ``POST /enrich``.
     """
-    items = read_items(bodies).to_frame("item")
-    staged = items.select(_as_sent()).with_columns(_size=pl.col("company_size").str.extract_groups(_SIZE))
-    return staged.with_columns(_parsed()).select(pl.col(name).cast(dtype) for name, dtype in RECORD.items())
+    items = read_items(bodies).to_frame("item").lazy()
+    as_sent, size, parsed, cast = _steps()
+    record = items.select(as_sent).with_columns(size).with_columns(parsed).select(cast)
+    # to look for a better way takes longer, for the few rows of a request, than to go this one
+    return record.collect(engine="in-memory", optimizations=pl.QueryOptFlags.none())
+
+
+@cache
+def _steps() -> tuple[list[pl.Expr], ...]:
+    """What is made of an item, step by step."""
+    size = pl.col("company_size").str.extract_groups(_SIZE).alias("_size")
+    cast = [pl.col(name).cast(dtype) for name, dtype in RECORD.items()]
+    return _as_sent(), [size], _parsed(), cast
 
 
 def _as_sent() -> list[pl.Expr]:

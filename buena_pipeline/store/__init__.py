@@ -4,10 +4,11 @@ from buena_pipeline.store.digests import digest_columns, digest_keys
 from buena_pipeline.store.enrichment_store import EnrichmentStore, StoreStats
 from buena_pipeline.store.journal import JournalWarning
 from buena_pipeline.store.single_leads import Finding, Key
-from buena_pipeline.store.transaction import Transaction
+from buena_pipeline.store.transaction import Extent, Transaction
 
 __all__ = [
     "EnrichmentStore",
+    "Extent",
     "Finding",
     "JournalWarning",
     "Key",

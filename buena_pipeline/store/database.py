@@ -74,7 +74,7 @@ class Database:
 
     @block
     def connect(
-        self, *, read_only: bool = False, lock_timeout: float | None = None
+        self, *, read_only: bool = False, lock_timeout: float | None = None, little: bool = False
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection for one piece of work; closed, and the file let go of, when the block ends.
 
@@ -84,6 +84,7 @@ class Database:
         Args:
             read_only: for reading only.
             lock_timeout: seconds to wait for others; default that of the database.
+            little: whether there is little to do, for which one core is enough.
 
         Raises:
             StoreLockedError: if others hold the file for longer than ``lock_timeout``.
@@ -99,7 +100,8 @@ class Database:
             self._queue(patience, watch),
         ):
             self._ensure_schema(patience, watch)
-            with self._open(patience, watch, read_only=read_only or self.read_only) as connection:
+            opened = self._open(patience, watch, read_only=read_only or self.read_only, little=little)
+            with opened as connection:
                 try:
                     # of a query that a worker thread of DuckDB runs to its end, it hears only by this
                     watch.cancel = connection.interrupt
@@ -114,14 +116,20 @@ class Database:
                     self._protect_log()
 
     @block
-    def transaction(self, *, lock_timeout: float | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    def transaction(
+        self, *, lock_timeout: float | None = None, little: bool = False
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection in a transaction: committed when the block ends, rolled back when it raises.
+
+        Args:
+            lock_timeout: as for ``connect``.
+            little: likewise.
 
         Raises:
             StoreError: as ``connect`` does; also if the disk is full or the file damaged.
         """
         self._require_writable()
-        with self.connect(lock_timeout=lock_timeout) as connection:
+        with self.connect(lock_timeout=lock_timeout, little=little) as connection:
             try:
                 connection.begin()
                 yield connection
@@ -222,7 +230,7 @@ class Database:
 
     @contextmanager
     def _open(
-        self, lock_timeout: float, watch: Watch, *, read_only: bool
+        self, lock_timeout: float, watch: Watch, *, read_only: bool, little: bool = False
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """The file, as soon as nobody else has it open."""
         import stamina
@@ -240,7 +248,7 @@ class Database:
                 ):
                     watch.hear()
                     with attempt:
-                        opened = self._engine.attached(self.path, read_only=read_only)
+                        opened = self._engine.attached(self.path, read_only=read_only, little=little)
                         connection = stack.enter_context(opened)
             except duckdb.Error as error:
                 raise diagnosis.explain(error, self.path, waited=lock_timeout) from None

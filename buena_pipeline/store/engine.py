@@ -19,8 +19,18 @@ from buena_pipeline.settings import StoreKey
 from buena_pipeline.store.encryption import attach, load_crypto
 from buena_pipeline.store.signals import block
 
-_LOG_SIZE: Final = "4MB"
-"""Every attachment replays the log, at about 10 ms a megabyte, so it is kept small."""
+_LOG_SIZE: Final = "2MB"
+"""Every attachment replays the log, at about 4 ms a megabyte, so it is kept small."""
+
+NO_LOG: Final = "set wal_autocheckpoint = '1kB'"
+"""What is committed next goes into the file at once: every attachment would replay it, every checkpoint takes
+about 250 kB. Until the file is attached again."""
+
+ALL_CORES: Final = "reset threads"
+"""What comes next is much. Until the file is attached again."""
+
+_ONE_CORE: Final = "set threads = 1"
+"""To hand on little costs more than to do it."""
 
 _MEMORY: Final = 1_500_000_000
 """Bytes for look-ups and the file's pages; more is spilled. polars needs room beside it."""
@@ -47,7 +57,7 @@ class Engine:
 
     @block
     def attached(
-        self, path: Path, *, name: str = "store", read_only: bool = False
+        self, path: Path, *, name: str = "store", read_only: bool = False, little: bool = False
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection to a file; the file is let go of, and temporary tables are gone, when the block ends.
 
@@ -55,6 +65,7 @@ class Engine:
             path: the file; made if it is not there, unless ``read_only``.
             name: its name in SQL.
             read_only: for reading only.
+            little: whether there is little to do, for which one core is enough.
 
         Raises:
             duckdb.Error: if it cannot be opened.
@@ -75,8 +86,8 @@ class Engine:
         connection: duckdb.DuckDBPyConnection | None = None
         try:
             connection = instance.cursor()
-            connection.execute(f"use {name}")
-            connection.execute("set TimeZone = 'UTC'")
+            cores = _ONE_CORE if little else ALL_CORES
+            connection.execute(f"use {name}; {cores}; set wal_autocheckpoint = '{_LOG_SIZE}'")
             yield connection
         except BaseException:
             self._whole = False
@@ -104,7 +115,7 @@ class Engine:
             self._process = os.getpid()
             # a checkpoint rewrites the last row group of every table: too dear for every single commit
             self._instance.execute("pragma disable_checkpoint_on_shutdown")
-            self._instance.execute(f"set wal_autocheckpoint = '{_LOG_SIZE}'")
+            self._instance.execute("set global TimeZone = 'UTC'")
         return self._instance
 
     def _let_go(self, connection: duckdb.DuckDBPyConnection | None, name: str) -> None:

@@ -24,9 +24,11 @@ def to_arrow(frame: pl.DataFrame) -> pa.Table:
     import pyarrow as pa
 
     numbers = [name for name, dtype in frame.schema.items() if dtype == UUID]
-    columns = dict(
-        zip(others := frame.drop(numbers).columns, frame.select(others).to_arrow().columns, strict=True)
-    )
+    # the newest layout has text as polars has it, so none is copied
+    others = (frame.drop(numbers) if numbers else frame).to_arrow(compat_level=pl.CompatLevel.newest())
+    if not numbers:
+        return others
+    columns = dict(zip(others.column_names, others.columns, strict=True))
     for name in numbers:
         column = frame[name]
         present = np.packbits(column.is_not_null().to_numpy(), bitorder="little")

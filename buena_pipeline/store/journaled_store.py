@@ -92,7 +92,7 @@ class JournaledStore:
             StoreLockedError: if another program holds the file for too long; nothing was written.
             StoreError: if the file cannot be written; nothing was.
         """
-        with self._database.transaction(lock_timeout=lock_timeout) as connection:
+        with self._database.transaction(lock_timeout=lock_timeout, little=True) as connection:
             turn = Transaction(connection, self._journal.alive)
             taken_in = self._take_in_journal(turn)
             yield turn

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import duckdb
 import polars as pl
@@ -22,6 +22,7 @@ from buena_pipeline.schema import (
     RUN_ROWS,
 )
 from buena_pipeline.store import matching
+from buena_pipeline.store.engine import ALL_CORES, NO_LOG
 from buena_pipeline.store.exchange import to_arrow
 from buena_pipeline.store.statements import statement
 
@@ -32,6 +33,12 @@ _TABLES: Final = {
     "answer": ANSWER_ROWS,
     "identity": IDENTITY_ROWS,
 }
+
+_MANY: Final = 1000
+"""Answers of one turn that are worth a checkpoint of their own."""
+
+_MUCH: Final = 50_000
+"""Rows that are worth it to hand them on to all cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,22 @@ class Traffic:
     blocked_until: datetime | None
 
 
+class Extent(NamedTuple):
+    """How far a file goes.
+
+    Attributes:
+        file_id: another one whenever the file was made or written anew; None in a file of an older release.
+        requests: rows of the table ``request``, which only grows, as the next one does.
+        keys: rows of the table ``identity``.
+        suppressed: a sum of the list of those who must not be enriched.
+    """
+
+    file_id: str | None
+    requests: int
+    keys: int
+    suppressed: object
+
+
 class Transaction:
     """One turn at the file.
 
@@ -64,6 +87,9 @@ class Transaction:
         self._alive = alive
         self._keys: list[pl.Series] = []
         self._wrote = False
+        self._answers = 0
+        self._extent: Extent | None = None
+        self._registered: dict[str, pl.DataFrame] = {}
 
     # --- reading ----------------------------------------------------------------------------------------
 
@@ -73,6 +99,7 @@ class Transaction:
         Args:
             keys: schema ``PERSON_KEYS``, the keys of each person together, strongest first.
         """
+        self._connection.execute(ALL_CORES)
         self._mark_the_living()
         matching.search(self._connection, keys)
         return matching.found(self._connection, keys, moving=self._wrote)
@@ -86,11 +113,24 @@ class Transaction:
         Args:
             keys: schema ``PERSON_KEYS``, in the order of people, the keys of each strongest first.
         """
+        self._connection.execute(ALL_CORES)
         self._mark_the_living()
         for many in matching.by_people(keys, matching.AT_ONCE):
             matching.search(self._connection, many)
             for some in matching.by_people(many, matching.A_PART):
                 yield matching.found(self._connection, some, moving=self._wrote)
+
+    def extent(self) -> Extent:
+        """How far the file goes, with what this turn has written; ``marks`` are the same while this is."""
+        if self._extent is None:
+            query = """
+                select (select any_value(value) from meta where name = 'file_id'),
+                       (select count(*) from request),
+                       (select count(*) from identity),
+                       (select (count(*), bit_xor(hash(hash))) from suppression)
+                """
+            self._extent = Extent(*self._only_row(query))
+        return self._extent
 
     def marks(self, run_id: str) -> tuple[object, ...]:
         """Marks that change when anybody but this run changes something that bears on whom to buy."""
@@ -155,21 +195,50 @@ class Transaction:
 
     def write(self, **frames: pl.DataFrame) -> None:
         """Writes what happened; twice the same is written once. ``EnrichmentStore.commit`` says more."""
-        for table, schema in _TABLES.items():
-            frame = frames.get(f"new_{table}")
-            if table != "request" and (frame is None or frame.is_empty()):
-                continue
-            rows = schema.to_frame() if frame is None else frame.select(schema.names()).cast(schema)
+        rows = {table: _fit(frames.get(f"new_{table}"), schema) for table, schema in _TABLES.items()}
+        if max(frame.height for frame in rows.values()) >= _MUCH:
+            self._connection.execute(ALL_CORES)
+        changes = rows["request"] = self._without_entered(rows["request"])
+        keys, ids = rows["identity"], changes["request_id"]
+        # whatever an answer brought is written with its state only
+        closed = set(ids.filter(changes["state"] != "in flight"))
+        rows["response"], rows["answer"] = (_of(rows[table], closed) for table in ("response", "answer"))
+        rows["identity"], rows["learned"] = _of(keys, set(ids)), _of(keys, {None})
+        for table, frame in rows.items():
+            if frame.height:
+                self._register(table, frame)
+                self._connection.execute(statement(f"commit/{table}.sql"))
+        if keys.height:
+            self._keys.append(keys["key"].filter(keys["kind"] != "name"))
+        if self._extent is not None:  # counted, since to ask again costs more
+            requests, entered = (
+                self._extent.requests + changes.height,
+                self._extent.keys + rows["identity"].height,
+            )
+            self._extent = self._extent._replace(requests=requests, keys=entered)
+        self._wrote |= rows["answer"].height > 0
+        self._answers += rows["answer"].height
+
+    def _without_entered(self, changes: pl.DataFrame) -> pl.DataFrame:
+        """The state changes that are new, so that a commit without acknowledgement can be made again."""
+        if changes.is_empty():
+            return changes
+        self._register("request", changes)
+        entered = self._connection.execute(statement("commit/entered.sql")).fetchall()
+        if not entered:
+            return changes
+        known = pl.DataFrame(entered, schema=["request_id", "state"], orient="row")
+        return changes.join(known, on=known.columns, how="anti", maintain_order="left")
+
+    def _register(self, table: str, rows: pl.DataFrame) -> None:
+        if self._registered.get(table) is not rows:
             self._connection.register(f"new_{table}", to_arrow(rows))
-            self._connection.execute(statement(f"commit/{table}.sql"))
-            self._wrote |= table == "answer"
-            if table == "identity":
-                self._keys.append(rows.filter(pl.col("kind") != "name")["key"])
-                if rows["request_id"].null_count():
-                    self._connection.execute(statement("commit/learned.sql"))
+            self._registered[table] = rows
 
     def link(self) -> None:
         """People who share a key that this turn wrote, and are one, become one."""
+        if self._answers >= _MANY:
+            self._connection.execute(NO_LOG)
         if not self._keys:
             return
         self._connection.register("written", to_arrow(pl.concat(self._keys).unique().to_frame()))
@@ -210,3 +279,18 @@ class Transaction:
         """The first row, by way of a frame: DuckDB's own way to a moment with a time zone needs pytz."""
         rows: pl.DataFrame = self._connection.sql(query, params=values).pl()
         return rows.row(0) if rows.height else ()
+
+
+def _fit(rows: pl.DataFrame | None, schema: pl.Schema) -> pl.DataFrame:
+    if rows is None:
+        return schema.to_frame()
+    return rows if rows.schema == schema else rows.select(schema.names()).cast(schema)
+
+
+def _of(rows: pl.DataFrame, requests: set[str] | set[None]) -> pl.DataFrame:
+    """The rows that belong to these requests; None is one, too."""
+    there = set(rows["request_id"].unique())
+    if there <= requests:
+        return rows
+    wanted = pl.Series(list(there & requests), dtype=pl.String)
+    return rows.filter(rows["request_id"].is_in(wanted.implode(), nulls_equal=True))
