@@ -97,7 +97,8 @@ class Coalescing(Generic[_Ask, _Answer]):
     def _lead(self, leader: _Caller[_Ask, _Answer]) -> None:
         """Takes a turn: works for all who wait, unless somebody else has begun with the leader's own case."""
         with Watch(), self._lock:
-            leader.turn = self._take() if leader.case in self._waiting.values() else []
+            own = leader.case
+            leader.turn = self._take() if own is not None and self._waiting.get(own.key) is own else []
         outcomes: list[_Outcome[_Answer]] = []
         if leader.turn:
             try:
@@ -126,14 +127,24 @@ class Coalescing(Generic[_Ask, _Answer]):
             if not caller.case.callers and self._waiting.get(caller.case.key) is caller.case:
                 del self._waiting[caller.case.key]
             caller.case = None
+        self._leaders.discard(caller)
+        self._put_back(caller)
+        self._appoint()
+
+    def _put_back(self, caller: _Caller[_Ask, _Answer]) -> None:
+        """What was not done in a turn waits again, before everything else."""
         unfinished, caller.turn = caller.turn, []
+        again = {}
         for case in unfinished:
             self._begun.pop(case.key, None)
-            for other in case.callers:
-                other.case = self._waiting.setdefault(case.key, _Case(case.key, case.ask))
-                other.case.callers.append(other)
-        self._leaders.discard(caller)
-        self._appoint()
+            if (later := self._waiting.pop(case.key, None)) is not None:
+                case.callers += later.callers
+                for other in later.callers:
+                    other.case = case
+            if case.callers:
+                again[case.key] = case
+        if again:
+            self._waiting = again | self._waiting
 
 
 class _Case(Generic[_Ask, _Answer]):

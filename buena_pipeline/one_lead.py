@@ -31,6 +31,9 @@ from buena_pipeline.wire import MAX_LEADS
 _KEPT: Final = 1_024
 """Leads whose findings are kept in memory."""
 
+_LONGEST: Final = 4_096
+"""Characters of a lead that is kept: forms are filled in by robots, too."""
+
 _TURNS: Final = 2
 """Purchases at the same time: whoever comes during one need not wait for its end, and thousands who come at
 once still go fifty to a request."""
@@ -141,7 +144,7 @@ class SingleLeads:
         known = self._recent.get(fields, state=state)
         if known is None:
             known, state_read = self._reading(fields, fields)
-            if state_read is not None:
+            if state_read is not None and sum(len(text) for text in fields if text) <= _LONGEST:
                 self._recent.keep(fields, known, state=state_read)
         return known
 

@@ -166,7 +166,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, name: str, *, lazy: 
     table = pl.DataFrame({"text": [str(number) * 10 for number in range(100_000)]})
     with (
         file_limit(40_000),
-        pytest.raises(FileFormatError, match=rf"{name} cannot be written: File too large"),
+        pytest.raises(FileFormatError, match=rf"{name} cannot be written: .*File too large"),
     ):
         write_table(table.lazy() if lazy else table, path)
     assert path.read_text() == "old"

@@ -88,7 +88,7 @@ def test_the_code_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     blocks = python_blocks("README.md")
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     with buena_pipeline.Sandbox() as vendor:
         monkeypatch.setenv("BUENA_API_KEY", vendor.api_key)
         monkeypatch.setenv("BUENA_BASE_URL", vendor.url)

@@ -190,9 +190,10 @@ def _answers(
     newest = {
         person: {**rows[0], "enriched_at": rows[0]["answered_at"]} for person, rows in found.items() if rows
     }
-    if several := {person for person, rows in found.items() if len(rows) > 1}:
-        merged = _rows(connection.execute("from newest_answers('known_answer')"))
-        newest |= {row["person_id"]: row for row in merged if row["person_id"] in several}
+    if any(len(rows) > 1 for rows in found.values()):  # else there is nothing to merge
+        newest = {
+            row["person_id"]: row for row in _rows(connection.execute("from newest_answers('known_answer')"))
+        }
     records = {
         person: {
             "person_id": answers[person][0]["current_id"],
