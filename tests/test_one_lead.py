@@ -24,6 +24,7 @@ from buena_pipeline import BuenaClient, Enricher, EnrichmentOptions, EnrichmentS
 from buena_pipeline.errors import AuthenticationError, InputError, SettingsError, StoreLockedError
 from buena_pipeline.postings import Postings
 from buena_pipeline.schema import ANSWER_ROWS, ENRICHED, IDENTITY_ROWS, REQUEST_ROWS
+from tests.keys import key_of
 from tests.torture.people import address, person_id
 from tests.torture.processes import wait_until
 
@@ -187,7 +188,7 @@ def answered(lead: dict[str, str], at: datetime, *, found: bool = True) -> dict[
     request = {"request_id": "00000000-0000-0000-0000-000000000001", "person_id": person_id(lead["email"])}
     blocks = dict.fromkeys(("has_personal", "has_company", "has_contact"), True) | {"has_social": False}
     answer = request | blocks | {"answered_at": at, "found": found, "reason": None if found else "not found"}
-    key = request | {"kind": "email", "value": lead["email"], "known_at": at}
+    key = request | {"kind": "email", "key": key_of("email", lead["email"]), "known_at": at}
     return {
         "new_request": pl.DataFrame([request | {"state": "answered"}], schema=REQUEST_ROWS),
         "new_answer": pl.DataFrame([answer], schema=ANSWER_ROWS),
@@ -226,7 +227,7 @@ def test_who_gets_too_old_is_not_served_from_memory(store: EnrichmentStore) -> N
     store.commit(**answered(JANE, bought))
     settle(store)
     assert status_of(Enricher(store=store, max_age=None), JANE) == "cached"
-    enricher = Enricher(store=store, max_age=datetime.now(UTC) - bought + timedelta(seconds=0.4))
+    enricher = Enricher(store=store, max_age=datetime.now(UTC) - bought + timedelta(seconds=1.5))
     assert status_of(enricher, JANE) == "cached"
     wait_until(lambda: status_of(enricher, JANE) == "to buy")
     assert enricher.lookup(JANE) is not None
@@ -239,7 +240,7 @@ def test_a_failure_is_remembered_for_as_long_as_was_said(store: EnrichmentStore)
     store.commit(**answered(JANE, asked, found=False))
     by_table = Enricher(store=store).run(pl.DataFrame(JANE)).frame.drop("email")
     settle(store)
-    enricher = Enricher(store=store, retry_failed_after=datetime.now(UTC) - asked + timedelta(seconds=0.4))
+    enricher = Enricher(store=store, retry_failed_after=datetime.now(UTC) - asked + timedelta(seconds=1.5))
     row = enricher.enrich_one(JANE)
     assert row == by_table.rename(lambda name: name.removeprefix("buena_")).row(0, named=True)
     assert row["status"] == "failed"

@@ -20,6 +20,7 @@ from buena_pipeline.one_lead import SingleLeads, lead_keys
 from buena_pipeline.schema import ANSWER_ROWS, BLOCK_OF, BLOCKS, ENRICHED, LEAD_FIELDS, REQUEST_ROWS
 from buena_pipeline.tables import as_lead_table, lead_fields
 from buena_pipeline.terms import Terms
+from buena_pipeline.uuids import as_number, as_text
 
 NOW = datetime.now(UTC).replace(microsecond=123_456)
 
@@ -176,9 +177,10 @@ def enriched_by(single: SingleLeads, lead: Lead) -> dict[str, Any] | None:
 
 def record_of(store: EnrichmentStore, person_id: str, options: EnrichmentOptions) -> dict[str, Any] | None:
     """The record of a person in the way of a table."""
-    records = store.fetch(pl.Series([person_id])).drop("asked_id")
+    person = as_number(pl.Series("person_id", [person_id]))
+    records = store.fetch(person.to_frame()).drop("slot")
     if records.is_empty():
         return None
-    row = records.row(0, named=True)
+    row = records.with_columns(as_text(records["person_id"])).row(0, named=True)
     unwanted = [name for name, block in BLOCK_OF.items() if block not in options.blocks]
     return row | dict.fromkeys(unwanted)
