@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -47,6 +49,9 @@ class Flights:
         self._stop = stop
         self._lease = lease
         self._flying: dict[Future[Verdict], Request] = {}
+        self._landed: deque[Future[Verdict]] = deque()
+        self._wanted = 1
+        self._bell = threading.Event()
 
     def __len__(self) -> int:
         return len(self._flying)
@@ -64,6 +69,7 @@ class Flights:
         # rate limits are waited for by the run, where everybody who shares them learns of it
         future = self._client.submit(leads, options, max_wait=0, called_off=leash)
         self._flying[future] = request
+        future.add_done_callback(self._lands)
 
     def call_off(self) -> None:
         """What has not left does not leave; it lands without a verdict."""
@@ -82,9 +88,7 @@ class Flights:
             seconds = held()
             pause = min(_TICK, seconds) or _TICK
             if self._flying:
-                wait(self._flying, pause, FIRST_COMPLETED)
-                # what a closed client cancels is done, but never reported as such
-                if any(future.done() for future in self._flying):
+                if self._wait_for(1, pause):
                     self._gather(spare)
                     return
             elif seconds:
@@ -96,9 +100,11 @@ class Flights:
 
     def landed(self) -> Iterator[tuple[Request, Verdict | None]]:
         """The requests that are answered, or were called off (None), each once."""
-        for future in [future for future in self._flying if future.done()]:
-            request = self._flying.pop(future)
-            yield request, None if future.cancelled() else future.result()
+        for _ in range(len(self._landed)):
+            future = self._landed.popleft()
+            request = self._flying.pop(future, None)
+            if request is not None:
+                yield request, None if future.cancelled() else future.result()
 
     def abandoned(self) -> Iterator[Request]:
         """The requests that are on their way, each once: nobody waits for them any longer."""
@@ -110,8 +116,19 @@ class Flights:
     def _gather(self, spare: int) -> None:
         """For a moment waits for more answers, while enough requests are ahead."""
         until = time.monotonic() + _GROUP
+        worth_it = len(self._flying) - self._client.concurrency - spare
         while (left := until - time.monotonic()) > 0 and not self._stop.is_set():
-            travelling = {future for future in self._flying if not future.done()}
-            if len(travelling) <= self._client.concurrency + spare:
+            if self._wait_for(worth_it, min(left, _TICK)):
                 return
-            wait(travelling, min(left, _TICK), FIRST_COMPLETED)
+
+    def _wait_for(self, answers: int, seconds: float) -> bool:
+        """Whether so many requests have landed; waits so long for that, and is not woken up before."""
+        self._wanted = answers
+        self._bell.clear()
+        return len(self._landed) >= answers or (self._bell.wait(seconds) and len(self._landed) >= answers)
+
+    def _lands(self, future: Future[Verdict]) -> None:
+        """A request is answered, or called off; in any thread."""
+        self._landed.append(future)
+        if len(self._landed) >= self._wanted:
+            self._bell.set()
