@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Generic, NoReturn, TypeAlias, TypeVar
+from typing import Generic, TypeVar, cast
 
 from buena_pipeline.store.signals import Watch
 
@@ -74,7 +73,10 @@ class Coalescing(Generic[_Ask, _Answer]):
         finally:
             with Watch(), self._lock:
                 self._leave(caller)  # if a signal struck before it was held back
-        return outcome.answer()
+        answer, error = outcome
+        if error is not None:
+            raise error
+        return cast("_Answer", answer)
 
     def _enter(self, caller: _Caller[_Ask, _Answer], key: Hashable, ask: _Ask) -> None:
         """Makes somebody wait for an answer, together with those who ask the same."""
@@ -99,12 +101,8 @@ class Coalescing(Generic[_Ask, _Answer]):
         with Watch(), self._lock:
             own = leader.case
             leader.turn = self._take() if own is not None and self._waiting.get(own.key) is own else []
-        outcomes: list[_Outcome[_Answer]] = []
-        if leader.turn:
-            try:
-                outcomes += map(_Answered, self._work([case.ask for case in leader.turn]))
-            except Exception as error:  # noqa: BLE001 - raised where the answers are waited for
-                outcomes = [_Failed(error)] * len(leader.turn)
+        asks = [case.ask for case in leader.turn]
+        outcomes = _outcomes(self._work, asks) if asks else []
         with Watch(), self._lock:
             for case, outcome in zip(leader.turn, outcomes, strict=True):
                 self._begun.pop(case.key, None)
@@ -170,25 +168,17 @@ class _Caller(Generic[_Ask, _Answer]):
     __slots__ = ("case", "mailbox", "turn")
 
     def __init__(self) -> None:
-        self.mailbox: SimpleQueue[_Outcome[_Answer] | None] = SimpleQueue()
+        self.mailbox: SimpleQueue[tuple[_Answer | None, Exception | None] | None] = SimpleQueue()
         self.case: _Case[_Ask, _Answer] | None = None
         self.turn: list[_Case[_Ask, _Answer]] = []
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class _Answered(Generic[_Answer]):
-    value: _Answer
-
-    def answer(self) -> _Answer:
-        return self.value
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class _Failed:
-    error: Exception
-
-    def answer(self) -> NoReturn:
-        raise self.error
-
-
-_Outcome: TypeAlias = _Answered[_Answer] | _Failed
+def _outcomes(
+    work: Callable[[list[_Ask]], Sequence[_Answer]], asks: list[_Ask]
+) -> list[tuple[_Answer | None, Exception | None]]:
+    """What some work comes to, for each that asked: the answer, or the error."""
+    try:
+        answers = work(asks)
+        return [(answer, None) for _, answer in zip(asks, answers, strict=True)]
+    except Exception as error:  # noqa: BLE001 - raised where the answers are waited for
+        return [(None, error)] * len(asks)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from buena_pipeline.coalescing import Coalescing
 from tests.torture.processes import wait_until
+
+ROOT = Path(__file__).parent.parent
 
 
 class Workshop:
@@ -174,3 +179,78 @@ def test_who_works_and_is_interrupted_leaves_the_work_to_the_others(workshop: Wo
         assert [follower.result(10) for follower in followers] == [1, 1]
     assert workshop.turns == [[1], [1]]
     assert waiting(square) == 0
+
+
+AT_EVERY_LINE = """
+import signal, sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
+import buena_pipeline.coalescing as coalescing
+
+pool = ThreadPoolExecutor(2)
+followers = []
+
+
+def waiting():
+    return sum(len(case.callers) for caller in list(square._leaders) for case in caller.turn)
+
+
+def work(asks):
+    if threading.current_thread() is threading.main_thread() and not followers:
+        followers.append(pool.submit(square, 1, 1))
+        followers.append(pool.submit(square, 2, 2))
+        while waiting() < 2 or not square._waiting:
+            time.sleep(0.0005)
+    return [ask * ask for ask in asks]
+
+
+square = coalescing.Coalescing(work, most=50, joins_late=True)
+left, at = 0, ""
+
+
+def trace(frame, event, _):
+    global left, at
+    if frame.f_code.co_filename != coalescing.__file__:
+        return None
+    if event == "line":
+        left -= 1
+        if left == 0:
+            at = frame.f_lineno
+            signal.raise_signal(signal.SIGINT)
+    return trace
+
+
+first = strikes = heard = 0
+while True:
+    first += 1
+    left, at = first, ""
+    followers.clear()
+    try:
+        sys.settrace(trace)
+        square(1, 1)
+        sys.settrace(None)
+    except KeyboardInterrupt:
+        heard += 1
+    sys.settrace(None)
+    if not at:
+        break
+    strikes += 1
+    assert [follower.result(10) for follower in followers] in ([], [1, 4]), at
+    assert pool.submit(square, 3, 3).result(10) == 9, at
+    assert not (square._waiting or square._begun or square._leaders), at
+print(strikes, heard)
+"""
+
+
+def test_wherever_ctrl_c_strikes_nobody_is_left_waiting() -> None:
+    """At every line that the main thread runs here, while two others wait for it."""
+    told = subprocess.run(
+        [sys.executable, "-c", AT_EVERY_LINE],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        cwd=ROOT,
+    )
+    assert told.returncode == 0, told.stderr
+    strikes, heard = map(int, told.stdout.split())
+    assert strikes == heard > 30

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -58,17 +58,15 @@ class Finding:
     record: Mapping[str, Any] | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Match:
+class _Match(NamedTuple):
     """A person that a key points to; ``own`` if the key gave that person its id."""
 
     person_id: str
     own: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Holder:
-    """What other keys a person has: none but names, which profiles, and one that is on the list."""
+class _Holder(NamedTuple):
+    """What other keys a person has: none but names, which profiles, and whether one is on the list."""
 
     weak_only: bool
     profiles: frozenset[str]
