@@ -12,6 +12,8 @@ import sys
 import time
 from typing import Any
 
+from bench.confining import confine
+
 _UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
 
 
@@ -40,11 +42,11 @@ def main() -> None:
     """Runs the piece that the command line names."""
     module, _, function = sys.argv[1].rpartition(".")
     arguments = json.loads(sys.argv[2])
-    if room := arguments.pop("address_space", None):
-        resource.setrlimit(resource.RLIMIT_AS, (room, room))
+    room = arguments.pop("room", None)
+    confined = {"confined": confine(room)} if room else {}
     watch = Watch()
     piece = getattr(importlib.import_module(f"bench.pieces.{module}"), function)
-    told = piece(watch, **arguments) or {}
+    told = {**(piece(watch, **arguments) or {}), **confined}
     print(json.dumps({**watch.figures, "told": told}))
 
 
