@@ -1,8 +1,8 @@
 """A process that may not take more than so much memory.
 
-Confined by a control group where one can be made, as root can on most machines: it counts what a process really
-takes, its part of the page cache included. Else by its address space (``ulimit -v``), which is far stricter: what
-allocators and mapped files only reserve counts as well.
+Confined by a control group where one can be made, as root can on most machines: it counts what a process
+really takes, its part of the page cache included. Else by its address space (``ulimit -v``), which is far
+stricter: what allocators and mapped files only reserve counts as well.
 """
 
 from __future__ import annotations
