@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Final
 
 import idna
@@ -20,6 +20,10 @@ _GOOGLE: Final = ("@gmail.com", "@googlemail.com")
 _NEVER = r"\s@<>()\[\],;:|\\\x22\x00-\x1f\x7f"
 _POSSIBLE = rf"^[^.{_NEVER}][^{_NEVER}]*@[^{_NEVER}]+\.[^{_NEVER}]+$"
 _AROUND = " \t\"'`´‘’“”«»:/\\*"
+# Around one address and nothing else, without what has another form; a name in which no address can be
+_BEFORE_ONE = " \t\r\n\"'`:/\\*"
+_AFTER_ONE = " \t\r\n\"'`/\\*."
+_DISPLAY_FORM = r"""^[\p{L}\p{M}\p{N} .'"&()/_-]*<([^<>]*)> *$"""
 
 # Addresses of a function, or of nobody at all: they do not say which person reads them.
 _ROLES = (
@@ -55,16 +59,8 @@ def email_addresses(expr: pl.Expr, *, most: int = MAX_ADDRESSES) -> pl.Expr:
     """
     names = [f"address_{nth}" for nth in range(most)]
     text = pl.field("text")
-    plain = text.str.contains(_PLAIN) & (text.str.len_bytes() <= _LONGEST)
-    one = pl.struct(text.alias(names[0]), *(pl.lit(None, pl.String).alias(name) for name in names[1:]))
-    addresses = where(
-        ~plain,
-        one,
-        lambda some: _written(some, names),
-        given=text,
-        dtype=pl.Struct(dict.fromkeys(names, pl.String)),
-    )
-    cell = pl.struct(text=expr.cast(pl.String).str.to_lowercase()).struct.with_fields(addresses=addresses)
+    cell = pl.struct(text=expr.cast(pl.String).str.to_lowercase())
+    cell = cell.struct.with_fields(addresses=_plain_or(text, names, _dressed, given=text))
     return cell.struct.field("addresses").alias(output_name(expr))
 
 
@@ -142,8 +138,34 @@ def _at_google(address: pl.Expr) -> pl.Expr:
     return name.str.replace_all(".", "", literal=True) + _GOOGLE[0]
 
 
-def _written(text: pl.Expr, names: Sequence[str]) -> pl.Expr:
-    """The distinct addresses in lower-case cells that are not simply one address: a Struct of them."""
+def _plain_or(
+    bare: pl.Expr, names: list[str], otherwise: Callable[[pl.Expr, list[str]], pl.Expr], *, given: pl.Expr
+) -> pl.Expr:
+    """A Struct of addresses: ``bare`` where it simply is one, else what ``otherwise`` makes of ``given``."""
+    plain = bare.str.contains(_PLAIN) & (bare.str.len_bytes() <= _LONGEST)
+    one = pl.struct(bare.alias(names[0]), *(pl.lit(None, pl.String).alias(name) for name in names[1:]))
+    dtype = pl.Struct(dict.fromkeys(names, pl.String))
+    return where(~plain, one, lambda some: otherwise(some, names), given=given, dtype=dtype)
+
+
+def _dressed(text: pl.Expr, names: list[str]) -> pl.Expr:
+    """The addresses in lower-case cells that are not simply one address: most often one all the same."""
+    cell = pl.struct(text=text).struct.with_fields(bare=_undressed(pl.field("text")))
+    addresses = _plain_or(pl.field("bare"), names, _written, given=pl.field("text"))
+    return cell.struct.with_fields(addresses=addresses).struct.field("addresses")
+
+
+def _undressed(text: pl.Expr) -> pl.Expr:
+    """The one address of lower-case cells that hold no other, out of its display form or link."""
+    return staged(
+        where(text.str.contains("<", literal=True), text, lambda some: some.str.replace(_DISPLAY_FORM, "$1")),
+        lambda cell: cell.str.strip_chars_start(_BEFORE_ONE).str.strip_prefix("mailto:"),
+        lambda cell: cell.str.strip_chars_start(_BEFORE_ONE).str.strip_chars_end(_AFTER_ONE),
+    )
+
+
+def _written(text: pl.Expr, names: list[str]) -> pl.Expr:
+    """The distinct addresses in lower-case cells of any form: a Struct of them."""
     parts = staged(
         where(not_ascii(text), text, _compatible),
         # A mailto link has a query behind its address

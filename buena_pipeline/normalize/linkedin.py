@@ -10,7 +10,7 @@ import polars as pl
 from buena_pipeline.normalize.text import all_at_once, not_ascii, output_name, staged, where
 
 _PREFIX: Final = "https://www.linkedin.com/in/"
-_START = r"(?i)^https?://(?:[a-z]{2,3}\.)?linkedin\.com(?-i:/in/)"
+_START = r"(?i)^(?:https?://)?(?:[a-z0-9-]+\.)*linkedin\.com(?-i:/in/)"
 _PLAIN = "^[a-z0-9_-]+$"
 _BOTH: Final = pl.Struct({"slug": pl.String, "url": pl.String})
 _MARK: Final = "\x1f"  # says that what follows is a slug

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Final
 
 import polars as pl
@@ -15,6 +16,20 @@ _LETTERS: Final = dict(
 # Accents of Latin, Greek and Cyrillic; the marks of other scripts are letters in all but name
 _ACCENTS = r"[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f\p{Cf}]"
 _JOINING = r"[.'’‘`´ʼ]"
+
+
+def _base(letter: str) -> str:
+    """A letter without its accents."""
+    decomposed = unicodedata.normalize("NFKD", letter).lower()
+    return "".join(_LETTERS.get(part, part) for part in decomposed if not unicodedata.combining(part))
+
+
+# All that most names need, in one go: the letters of European languages and the signs of ASCII
+_USUAL_FORM: Final = {
+    **{sign: " " for sign in map(chr, range(128)) if not sign.isalnum()},
+    **dict.fromkeys(".'`’‘ʼ", ""),
+    **{letter: base for letter in map(chr, range(0xC0, 0x250)) if (base := _base(letter)).isascii()},
+}
 
 _NOT_WORDS = "[^a-z0-9 ]|  |^ | $|^$"
 
@@ -209,12 +224,17 @@ def _without_legal_form(words: pl.Expr) -> pl.Expr:
 
 def _words(name: pl.Expr) -> pl.Expr:
     """Lower-case text as words of base letters and digits with single spaces between them."""
-    return staged(
-        name,
-        lambda text: where(not_ascii(text), text, _without_accents),
-        lambda text: text.str.replace_all(_JOINING, ""),
-        lambda text: text.str.replace_all(r"[^\p{L}\p{M}\p{N}]+", " ").str.strip_chars(" "),
-    )
+    text, plain = pl.field("text"), pl.field("plain")
+    words = where(not_ascii(plain), plain, _words_of_any_script, given=text)
+    both = pl.struct(text=name).struct.with_fields(plain=text.str.replace_many(_USUAL_FORM))
+    both = both.struct.with_fields(words=words.str.replace_all("  +", " ").str.strip_chars(" "))
+    return both.struct.field("words")
+
+
+def _words_of_any_script(name: pl.Expr) -> pl.Expr:
+    """The same for text with more than the usual letters and signs."""
+    joined = _without_accents(name).str.replace_all(_JOINING, "")
+    return joined.str.replace_all(r"[^\p{L}\p{M}\p{N}]+", " ")
 
 
 def _without_accents(text: pl.Expr) -> pl.Expr:
@@ -230,7 +250,12 @@ def _without_remarks(name: pl.Expr) -> pl.Expr:
 
 def _bare_name(name: pl.Expr) -> pl.Expr:
     """The words of lower-case names, without remarks, titles and degrees; null for none."""
-    return staged(_words(_without_remarks(name)), _untitled, lambda bare: pl.when(bare != "").then(bare))
+    return staged(
+        where(name.str.contains("(", literal=True), name, _without_remarks),
+        _words,
+        lambda bare: where(bare.str.contains(f"{_TITLES}|{_DEGREES}"), bare, _untitled),
+        lambda bare: pl.when(bare != "").then(bare),
+    )
 
 
 def _untitled(name: pl.Expr) -> pl.Expr:

@@ -43,8 +43,8 @@ _PLACEHOLDERS: Final = frozenset(
 )
 
 
-# Nothing to clean: begins with a letter or digit, no runs of white space, nothing beyond ASCII
-_CLEAN = "^[A-Za-z0-9][!-~]*(?: [!-~]+)*$"
+# Nothing to clean: begins with a letter or digit, no runs of white space, nothing odd beyond ASCII
+_CLEAN = r"^[\p{L}\p{N}][\p{L}\p{M}\p{N}!-~]*(?: [\p{L}\p{M}\p{N}!-~]+)*$"
 
 
 def clean_text(expr: pl.Expr) -> pl.Expr:
