@@ -225,6 +225,11 @@ class Draft:
             )
         )
 
+    def settle(self) -> None:
+        """Lets go of all that was needed until everybody had an outcome; who the rows are stays."""
+        self.keys, self.decisions, self.leads, self.unlearned = (pl.DataFrame() for _ in range(4))
+        self.priority = None
+
     def rows_of(self, people: pl.Series) -> int:
         """How many rows some people have.
 

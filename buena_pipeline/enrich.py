@@ -315,6 +315,7 @@ class Enricher:
         statuses = draft.statuses(outcomes)
         report = make_report(draft, statuses, run_id=run_id, bill=bill)
         self._log_run(report, "finished")
+        draft.settle()
         return self._joined(draft, statuses), report
 
     def _bought_once(self, table: LeadTable, wanted: pl.Expr | None) -> JoinBack:

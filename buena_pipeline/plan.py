@@ -61,24 +61,26 @@ def resolve_people(own_id: pl.DataFrame, known: pl.DataFrame, keys: pl.DataFrame
         One row per person, ordered: ``person``, ``person_id``, ``suppressed``, ``row``, and when what was
         bought or not found.
     """
-    strong = keys.filter(pl.col("kind") != "name").select("person").unique().with_columns(strong=True)
-    hits = (
-        known.filter(pl.col("own") | (pl.col("candidates") == 1))
-        .join(strong, on="person", how="left")
-        .filter((pl.col("kind") != "name") | pl.col("strong").is_null() | pl.col("weak_only"))
-        .sort(
-            ["person", pl.col("kind").to_physical(), "own", "person_id"],
-            descending=[False, False, True, False],
-        )
-        .unique("person", keep="first", maintain_order=True)
-        .select("person", "person_id", "row", *_FACTS, *_BLOCK_FACTS)
-    )
+    hits = known.filter(pl.col("own") | (pl.col("candidates") == 1))
+    if (hits["kind"] == "name").any():
+        strong = keys.filter(pl.col("kind") != "name")["person"]
+        weak = ~pl.col("person").is_in(strong.unique().implode())
+        hits = hits.filter((pl.col("kind") != "name") | weak | pl.col("weak_only"))
+    if hits["person"].n_unique() < hits.height:  # most people are pointed to by one key, or by all alike
+        strongest_first = ["person", pl.col("kind").to_physical(), "own", "person_id"]
+        hits = hits.sort(strongest_first, descending=[False, False, True, False])
+        hits = hits.unique("person", keep="first", maintain_order=True)
     return (
-        own_id.rename({"person_id": "own_id"})
-        .join(hits, on="person", how="left")
+        own_id.sort("person")
+        .rename({"person_id": "own_id"})
+        .join(
+            hits.select("person", "person_id", "row", *_FACTS, *_BLOCK_FACTS),
+            on="person",
+            how="left",
+            maintain_order="left",
+        )
         .with_columns(pl.coalesce("person_id", "own_id").alias("person_id"))
         .drop("own_id")
-        .sort("person")
     )
 
 

@@ -13,7 +13,7 @@ import duckdb
 import polars as pl
 
 from buena_pipeline.schema import KEY_KIND, UUID
-from buena_pipeline.store.exchange import from_query
+from buena_pipeline.store.exchange import from_query, to_arrow
 
 _instances: Final[dict[int, duckdb.DuckDBPyConnection]] = {}
 """The instance of this process: one does not survive a fork."""
@@ -36,13 +36,15 @@ def digest_columns(identified: pl.DataFrame) -> pl.DataFrame:
         >>> f"{digest_columns(rows)['key_email_0'].item():032x}"
         'd96f62a98690f6e05c14b9a59ffbf196'
     """
-    names = [name for name in identified.columns if name.startswith("key_")]
-    if not identified.height:
-        return pl.DataFrame(schema=dict.fromkeys(names, UUID))
-    kinds = {name: f"'{name.split('_')[1]}'" for name in names}
+    keys = identified.select(pl.col("^key_.*$"))
+    held = [name for name in keys.columns if keys[name].null_count() < keys.height]
+    nothing = [pl.lit(None, UUID).alias(name) for name in keys.columns if name not in held]
+    if not held:
+        return keys.with_columns(nothing)
+    kinds = {name: f"'{name.split('_')[1]}'" for name in held}
     digests = [f"{_DIGEST.format(kind=kind, value=name)} as {name}" for name, kind in kinds.items()]
     query = f"select {', '.join(digests)} from given"  # noqa: S608 - our own names
-    return _digested(identified.select(names), query)
+    return _digested(keys.select(held), query).with_columns(nothing).select(keys.columns)
 
 
 def digest_keys(keys: pl.DataFrame) -> pl.DataFrame:
@@ -64,5 +66,5 @@ def _digested(given: pl.DataFrame, query: str) -> pl.DataFrame:
     if os.getpid() not in _instances:
         _instances[os.getpid()] = duckdb.connect()
     with _instances[os.getpid()].cursor() as connection:
-        connection.register("given", given.to_arrow())
+        connection.register("given", to_arrow(given))
         return from_query(connection, query, endianness="little")

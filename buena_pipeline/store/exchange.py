@@ -62,6 +62,7 @@ def from_query(
             columns[field.name] = pa.chunked_array([chunk.storage for chunk in column.chunks], pa.binary(16))
         else:
             columns[field.name] = column.cast(pa.bool_()) if field.type == pa.bool8() else column
-    frame = pl.DataFrame(pa.table(columns))
+    # in as many pieces as it came: to put them together takes longer than it saves
+    frame = pl.DataFrame(pl.from_arrow(pa.table(columns), rechunk=False))
     numbers = [name for name, dtype in frame.schema.items() if dtype == pl.Binary]
     return frame.with_columns(pl.col(numbers).bin.reinterpret(dtype=UUID, endianness=endianness))
