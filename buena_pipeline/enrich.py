@@ -53,7 +53,7 @@ _ERASED: Final = "erased from the store while the run went on; run again"
 
 
 class Enricher:
-    """Enriches tables through one client and one store.
+    """Enriches tables, and single leads, through one client and one store; threads may share it.
 
     Args:
         client: the vendor's API; default: one made when the first lead has to be bought, from
