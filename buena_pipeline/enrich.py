@@ -54,7 +54,7 @@ _processes: Final[list[int]] = []
 
 
 class Enricher:
-    """Enriches tables through one client and one store.
+    """Enriches tables, and single leads, through one client and one store; threads may share it.
 
     Args:
         client: the vendor's API; default: one made when the first lead has to be bought, from

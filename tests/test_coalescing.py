@@ -124,9 +124,10 @@ def test_too_few_answers_are_an_error_and_no_end_of_waiting(workshop: Workshop) 
     assert waiting(square) == 0
 
 
-def test_an_interrupt_hits_only_whose_turn_it_is(workshop: Workshop) -> None:
+@pytest.mark.parametrize("joins_late", [False, True])
+def test_an_interrupt_hits_only_whose_turn_it_is(workshop: Workshop, joins_late: bool) -> None:
     """Those who waited for it go on, with what it had not done."""
-    square = Coalescing(workshop.square, most=50, joins_late=True)
+    square = Coalescing(workshop.square, most=50, joins_late=joins_late)
     workshop.trouble = KeyboardInterrupt()
     with asking(square, 1, 1, 2) as answers:
         workshop.gate.set()

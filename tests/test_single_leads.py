@@ -134,7 +134,10 @@ def test_the_narrow_way_says_what_the_way_of_a_table_says(seed: int) -> None:
         store = invented_store(dice, folder)
         single = SingleLeads(store, options=options, terms=Terms.of(), run=refuse)
         enricher = Enricher(store=store, options=options)
-        for lead in (invented_lead(dice) for _ in range(4)):
+        asked = [invented_lead(dice) for _ in range(4)]
+        keys = lead_keys([lead_fields(lead) for lead in asked])
+        assert store.read_leads(keys)[0] == [store.read_leads([of_lead])[0][0] for of_lead in keys]
+        for lead in asked:
             table = as_lead_table(lead)
             known = single.lookup(lead)
             row = enriched_by(single, lead)
