@@ -81,7 +81,8 @@ class Flights:
 
         Args:
             held: seconds until the next request may leave; 0 if none waits for that.
-            spare: while more requests than this wait for a connection, answers wait for one another.
+            spare: while more requests than this wait for a connection, answers wait for one another; less
+                than 0 for connections that may have none.
         """
         noticed = self._stop.is_set()
         while not self._stop.gave_up:

@@ -99,7 +99,9 @@ class Turn:
         names = self._frames.keys() | more.keys()
         parts = {name: [frames[name] for frames in (self._frames, more) if name in frames] for name in names}
         if parts:
-            self._transaction.write(**{name: pl.concat(frames) for name, frames in parts.items()})
+            # a commit without acknowledgement may have been one: then the file goes further than was thought
+            written = {name: pl.concat(frames) for name, frames in parts.items()}
+            self._transaction.write(written, unseen=self._ledger.is_alone)
         self._frames = {}
 
 
@@ -123,6 +125,7 @@ class Ledger(Entries):
 
     Attributes:
         elsewhere: people whom somebody else turned out to be buying, or to have bought.
+        is_alone: whether nobody has written anything to the file since the last turn.
     """
 
     def __init__(self, store: EnrichmentStore, *, run_id: str, account: Account, decide: Decide) -> None:
@@ -133,6 +136,7 @@ class Ledger(Entries):
         self._keys = KeyIndex()
         self._marks: tuple[object, ...] = ()
         self._extent: Extent | None = None
+        self.is_alone = False
         self._others_acted = False
         self._flying: list[_Flying] = []
         self._revealed: set[str] = set()
@@ -168,7 +172,8 @@ class Ledger(Entries):
         with ExitStack() as stack:
             transaction = self._enter(stack, postings)
             extent = transaction.extent()
-            if extent != self._extent:
+            self.is_alone = extent == self._extent
+            if not self.is_alone:
                 self._others_acted = transaction.marks(self.run_id) != self._marks
             file_id = extent.file_id
             # what went to the journal was taken in when the turn began

@@ -50,6 +50,9 @@ _TURNS_AHEAD: Final = 5
 _MOST_AHEAD: Final = 2
 """Requests ahead for each connection at most: after a crash their people are of unknown outcome, too."""
 
+_IN_VAIN: Final = _MOST_AHEAD + 2
+"""Answers that each connection could bring during a turn, from which on requests ahead do not help."""
+
 _LEAST_WAIT: Final = 0.025
 """Seconds to wait after a 429 that asks for less; doubles with each."""
 
@@ -182,7 +185,13 @@ class Buyer:
         return math.ceil(self._concurrency * min(_TURNS_AHEAD * self._rounds, _MOST_AHEAD))
 
     def _spare(self) -> int:
-        """How many of them must be left when a turn begins, so that no connection stands idle during it."""
+        """How many of them must be left when a turn begins, so that no connection stands idle during it.
+
+        Where a turn takes so long that all of them would be answered anyway, most connections may stand idle
+        before it, too (less than 0): then more answers share what it costs.
+        """
+        if self._rounds > _IN_VAIN:
+            return -(self._concurrency * 3 // 4)
         return math.ceil(self._concurrency * min(self._rounds, _MOST_AHEAD))
 
     @property

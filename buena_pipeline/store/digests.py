@@ -7,6 +7,7 @@ DuckDB computes them, over whole columns and in an instance of its own: no file 
 from __future__ import annotations
 
 import os
+from hashlib import md5
 from typing import Final
 
 import duckdb
@@ -17,6 +18,9 @@ from buena_pipeline.store.exchange import from_query, to_arrow
 
 _instances: Final[dict[int, duckdb.DuckDBPyConnection]] = {}
 """The instance of this process: one does not survive a fork."""
+
+_FEW: Final = 5000
+"""Keys that Python has made digests of by the time that DuckDB would have begun."""
 
 _DIGEST: Final = "md5_number({kind} || chr(31) || {value})::uuid"
 """As a number it is made in half the time; its bytes come in the opposite order."""
@@ -57,8 +61,15 @@ def digest_keys(keys: pl.DataFrame) -> pl.DataFrame:
         The same rows in their order, with ``key`` (``schema.UUID``) instead of ``value``, ``kind`` an Enum.
     """
     given = keys.select(pl.col("kind").cast(pl.String), "value")
-    query = f"select {_DIGEST.format(kind='kind', value='value')} as key from given"  # noqa: S608
-    digests = _digested(given, query) if keys.height else pl.DataFrame(schema={"key": UUID})
+    if keys.height <= _FEW:
+        texts = given.select(pl.concat_str("kind", "value", separator="\x1f")).to_series()
+        binary = [md5(text.encode(), usedforsecurity=False).digest() for text in texts]
+        digests = pl.DataFrame(
+            {"key": pl.Series(binary, dtype=pl.Binary).bin.reinterpret(dtype=UUID, endianness="big")}
+        )
+    else:
+        query = f"select {_DIGEST.format(kind='kind', value='value')} as key from given"  # noqa: S608
+        digests = _digested(given, query)
     return keys.drop("value").with_columns(pl.col("kind").cast(KEY_KIND)).hstack(digests)
 
 

@@ -96,7 +96,7 @@ class JournaledStore:
             turn = Transaction(connection, self._journal.alive)
             taken_in = self._take_in_journal(turn)
             yield turn
-            turn.link()
+            turn.end()
         for entry in taken_in:
             entry.unlink(missing_ok=True)
 
@@ -235,7 +235,7 @@ class JournaledStore:
             StoreLockedError: if another program holds the file for too long; nothing was written.
         """
         with self.transaction() as turn:
-            turn.write(**frames)
+            turn.write(frames)
 
     def _empty_journal(self) -> None:
         """Before people are erased: whatever waits in the journal goes where it can be found."""
@@ -270,7 +270,7 @@ class JournaledStore:
             if frames is None:
                 self._journal.set_aside(entry)
             else:
-                turn.write(**frames)
+                turn.write(frames)
                 taken.append(entry)
         return taken
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -85,7 +85,7 @@ class Transaction:
     ) -> None:
         self._connection = connection
         self._alive = alive
-        self._keys: list[pl.Series] = []
+        self._shared: list[pl.Series] = []
         self._wrote = False
         self._answers = 0
         self._extent: Extent | None = None
@@ -193,29 +193,34 @@ class Transaction:
 
     # --- writing ----------------------------------------------------------------------------------------
 
-    def write(self, **frames: pl.DataFrame) -> None:
-        """Writes what happened; twice the same is written once. ``EnrichmentStore.commit`` says more."""
+    def write(self, frames: Mapping[str, pl.DataFrame], *, unseen: bool = False) -> None:
+        """Writes what happened; twice the same is written once. ``EnrichmentStore.commit`` says more.
+
+        Args:
+            frames: as for ``EnrichmentStore.commit``, by their names.
+            unseen: whether none of it can have been written before, so that nobody has to look.
+        """
         rows = {table: _fit(frames.get(f"new_{table}"), schema) for table, schema in _TABLES.items()}
         if max(frame.height for frame in rows.values()) >= _MUCH:
             self._connection.execute(ALL_CORES)
-        changes = rows["request"] = self._without_entered(rows["request"])
+        changes = rows["request"] if unseen else self._without_entered(rows["request"])
         keys, ids = rows["identity"], changes["request_id"]
         # whatever an answer brought is written with its state only
         closed = set(ids.filter(changes["state"] != "in flight"))
+        rows["request"] = changes
         rows["response"], rows["answer"] = (_of(rows[table], closed) for table in ("response", "answer"))
         rows["identity"], rows["learned"] = _of(keys, set(ids)), _of(keys, {None})
         for table, frame in rows.items():
             if frame.height:
                 self._register(table, frame)
                 self._connection.execute(statement(f"commit/{table}.sql"))
-        if keys.height:
-            self._keys.append(keys["key"].filter(keys["kind"] != "name"))
+        self._compare(rows["identity"])
+        self._compare(rows["learned"])
         if self._extent is not None:  # counted, since to ask again costs more
-            requests, entered = (
-                self._extent.requests + changes.height,
-                self._extent.keys + rows["identity"].height,
+            known = self._extent.requests, self._extent.keys
+            self._extent = self._extent._replace(
+                requests=known[0] + changes.height, keys=known[1] + rows["identity"].height
             )
-            self._extent = self._extent._replace(requests=requests, keys=entered)
         self._wrote |= rows["answer"].height > 0
         self._answers += rows["answer"].height
 
@@ -230,6 +235,13 @@ class Transaction:
         known = pl.DataFrame(entered, schema=["request_id", "state"], orient="row")
         return changes.join(known, on=known.columns, how="anti", maintain_order="left")
 
+    def _compare(self, keys: pl.DataFrame) -> None:
+        """Notes keys that were just written, if somebody else has one of them; in most turns nobody has."""
+        if keys.height:
+            self._register("identity", keys)
+            if self._only_row(statement("count_shared_keys.sql")) != (0,):
+                self._shared.append(keys["key"].filter(keys["kind"] != "name"))
+
     def _register(self, table: str, rows: pl.DataFrame) -> None:
         if self._registered.get(table) is not rows:
             self._connection.register(f"new_{table}", to_arrow(rows))
@@ -237,18 +249,20 @@ class Transaction:
 
     def link(self) -> None:
         """People who share a key that this turn wrote, and are one, become one."""
-        if self._answers >= _MANY:
-            self._connection.execute(NO_LOG)
-        if not self._keys:
+        if not self._shared:
             return
-        self._connection.register("written", to_arrow(pl.concat(self._keys).unique().to_frame()))
-        if self._only_row(statement("count_shared_keys.sql")) == (0,):
-            return  # as in most turns; then who shares them need not be told
+        self._connection.register("written", to_arrow(pl.concat(self._shared).unique().to_frame()))
         self._connection.execute(statement("shared_keys.sql"))
         shared = self._connection.sql("select * replace (person_id::varchar as person_id) from shared").pl()
         if shared.height:
             self._connection.register("new_link", link_people(shared).to_arrow())
             self._connection.execute(statement("link.sql"))
+
+    def end(self) -> None:
+        """What is left to do before the turn is committed."""
+        self.link()
+        if self._answers >= _MANY:
+            self._connection.execute(NO_LOG)
 
     def settle_unknown(self, *, now: datetime) -> None:
         """Gives up on requests whose run is gone, and settles what the credits left tell."""
