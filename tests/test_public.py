@@ -86,9 +86,10 @@ def test_the_code_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
     leads = (ROOT / "examples" / "leads.csv").read_text(encoding="utf-8")
     (tmp_path / "leads.csv").write_text(leads, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
+    pl.read_csv("leads.csv").with_columns(country=pl.lit("DE")).write_parquet("leads.parquet")
     names: dict[str, object] = {}
     blocks = python_blocks("README.md")
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     with buena_pipeline.Sandbox() as vendor:
         monkeypatch.setenv("BUENA_API_KEY", vendor.api_key)
         monkeypatch.setenv("BUENA_BASE_URL", vendor.url)
@@ -96,6 +97,7 @@ def test_the_code_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
             exec(compile(block, "README.md", "exec"), names)
         assert vendor.requests > 0
     assert names["scored"]["buena_score"].max() > 0
+    assert pl.read_parquet("enriched.parquet").height == names["leads"].height
 
 
 def test_what_the_readme_calls_can_be_imported() -> None:
