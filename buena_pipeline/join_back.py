@@ -9,6 +9,7 @@ import polars as pl
 
 from buena_pipeline.draft import Draft
 from buena_pipeline.lead_table import LeadTable
+from buena_pipeline.records import AHEAD, Records
 from buena_pipeline.schema import BLOCK_OF, ENRICHED, RECORD, STATUS
 from buena_pipeline.store import EnrichmentStore
 from buena_pipeline.summary import NO_IDENTIFIER
@@ -68,40 +69,43 @@ class JoinBack:
             return
         added = [name.removeprefix(self._prefix) for name in names if name in self.schema]
         identifying = self._draft.columns.names if table.is_lazy else ()
-        offset = 0
+        records = self._records(added)
+        offset, ahead = 0, 0
         for chunk in table.chunks([*dict.fromkeys([*own, *identifying])] or self._draft.columns.names):
+            if offset >= ahead:
+                records.look_ahead(self._draft.person.slice(offset, AHEAD))
+                ahead = offset + AHEAD
             person, new = self._draft.person_of(chunk, offset=offset)
             offset += chunk.height
-            columns = self._columns(person, added, new=new).rename(lambda name: self._prefix + name)
+            columns = self._columns(records, person, added, new=new).rename(lambda name: self._prefix + name)
             yield columns.hstack(chunk.select(own)).select(names)
 
     def only_row(self) -> dict[str, Any]:
         """The columns for a table of one row, without their prefix."""
-        return self._columns(self._draft.person, ENRICHED.names()).row(0, named=True)
+        names = ENRICHED.names()
+        return self._columns(self._records(names), self._draft.person, names).row(0, named=True)
+
+    def _records(self, names: Sequence[str]) -> Records:
+        fetched = [name for name in names if name in self._wanted or name == "enriched_at"]
+        return Records(self._store, self._statuses, fetched, file_id=self._draft.file_id)
 
     def _columns(
-        self, person: pl.Series, names: Sequence[str], *, new: pl.Series | None = None
+        self, source: Records, person: pl.Series, names: Sequence[str], *, new: pl.Series | None = None
     ) -> pl.DataFrame:
         """The columns for some rows.
 
         Args:
+            source: of their records.
             person: the number of each row's person, null where nothing identifies one.
             names: which columns of ``schema.ENRICHED``.
             new: Boolean, rows that nobody has seen before; None if there are none.
         """
-        import numpy as np
-
         numbers = person.drop_nulls().unique().sort()
-        people = self._statuses[numbers] if len(numbers) < self._statuses.height else self._statuses
-        fetched = [name for name in names if name in self._wanted or name == "enriched_at"]
-        served = (people["status"] != "suppressed").arg_true()
-        records = self._store.fetch(people[served], fetched, file_id=self._draft.file_id)
-        # where the record of each of these people is, so that every value moves only once, to its rows
-        place = np.full(people.height, records.height, dtype=np.uint32)
-        place[served.to_numpy()[records["slot"].to_numpy()]] = np.arange(records.height, dtype=np.uint32)
-        found = pl.Series(place < records.height)
-        record_of = _where(pl.Series(place), found)
-        stated = self._stated(people, found, records, record_of, names)
+        people = self._statuses[numbers]
+        # by where the record of each of these people is, every value moves only once, to its rows
+        records, record_of = source.of(numbers)
+        fetched = [name for name in records.columns if name in names and name != "person_id"]
+        stated = self._stated(people, record_of.is_not_null(), records, record_of, names)
         row = _where(numbers.search_sorted(person.fill_null(0)).cast(pl.UInt32), person.is_not_null())
         filled = {*fetched, *_STATED}
         return (

@@ -22,8 +22,10 @@ from buena_pipeline import (
     EnrichmentStore,
     Sandbox,
     enrich_frame,
+    join_back,
     lead_table,
     plan_frame,
+    records,
 )
 from buena_pipeline.errors import AuthenticationError, ColumnError, InputError
 from buena_pipeline.schema import ENRICHED, UUID
@@ -404,3 +406,21 @@ def test_only_new_keys_are_learned(client: BuenaClient, store: EnrichmentStore) 
         enrich_frame(more, store=store)
         assert store.sql(count).item() == before + 10
     assert enrich_frame(more.select("email_2"), store=store)["buena_status"].unique().to_list() == ["cached"]
+
+
+def test_records_that_stand_apart_are_read_ahead(
+    client: BuenaClient, store: EnrichmentStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People bought long before the others of their chunk, or in another order: each row has its own."""
+    monkeypatch.setattr(records, "CHUNK", 7)
+    monkeypatch.setattr(records, "_MOST", 4)
+    monkeypatch.setattr(join_back, "AHEAD", 21)
+    table = leads(80, 80)
+    enrich_frame(table, client=client, store=store)
+    mixed = pl.concat(
+        [table[40:], table[:10], table[60:], table[:40].sample(fraction=1, shuffle=True, seed=3)]
+    )
+    enriched = enrich_frame(mixed.lazy(), store=store).collect()
+    own = enrich_frame(table, store=store).select("row", "buena_person_id", "buena_email", "buena_title")
+    assert enriched.select(own.columns).equals(mixed.select("row").join(own, on="row", maintain_order="left"))
+    assert enriched["buena_status"].unique().to_list() == ["cached"]
