@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from buena_pipeline.errors import InputError
 from buena_pipeline.people import describe_people, group_people, person_key_cells, person_keys
+from buena_pipeline.people.finding import _widths
 from buena_pipeline.people.keys import _side_by_side
 from buena_pipeline.schema import KEY_KIND, KEY_KINDS, LEAD_FIELDS, PEOPLE, PERSON_KEYS
 
@@ -245,6 +247,26 @@ def test_every_key_is_where_it_is_said_to_be(table, as_hashes):
         for column in reversed(KEYS):
             firsts[column.split("_")[1], identified.item(row, column)] = (column, row)
     assert cells.select("column", "row").rows() == [firsts[key[1:]] for key in keys.rows()]
+
+
+def test_digests_are_keys_too():
+    """Numbers of 128 bits, of which some differ in their upper half only."""
+    digests = pl.Series("key_email_0", [5, 5 + 2**64, 5, None, 2**127], dtype=pl.UInt128)
+    rows_of = digests.to_frame()
+    person = group_people(rows_of)
+    assert person.to_list() == [0, 1, 0, None, 2]
+    assert person_keys(rows_of, person).rows() == [
+        (0, "email", 5),
+        (1, "email", 5 + 2**64),
+        (2, "email", 2**127),
+    ]
+
+
+def test_more_rows_than_can_be_numbered_are_refused():
+    """Beyond a billion rows, person and cell no longer fit into one number."""
+    assert _widths(2**30, 2**30, 4) == [2, 30, 2]
+    with pytest.raises(InputError, match="in parts"):
+        _widths(2**30 + 1, 2**30 + 1, 4)
 
 
 def test_hashes_that_share_their_upper_bits_are_told_apart():

@@ -47,6 +47,11 @@ _LEGAL_FORMS = (
 )
 _AT_THE_END = rf"(?: (?:{_LEGAL_FORMS}))+$"
 
+# First name and the rest, with nothing to leave out
+_FULL_NAME = r"^[\p{L}\p{M}'’-]+(?: [\p{L}\p{M}'’-]+)*$"
+_DRESSED_NAME = "(?i)^(?:dr|prof|mr|mrs|ms|mx) | (?:phd|mba|cpa|esq)$"
+
+_PAIR: Final = pl.Struct(dict.fromkeys(("first", "last"), pl.String))
 _NAMES: Final = pl.Struct(dict.fromkeys(("first", "last", "key"), pl.String))
 _COMPANY: Final = pl.Struct(dict.fromkeys(("name", "key"), pl.String))
 
@@ -183,8 +188,21 @@ def split_full_name(expr: pl.Expr) -> pl.Expr:
         >>> names.select(split_full_name(pl.col("name"))).unnest("name").to_dict(as_series=False)
         {'first': ['Jane', 'Jane', 'Jane', None], 'last': ['van der Berg', 'Doe', None, None]}
     """
+    name, first, last = pl.field("name"), pl.field("first"), pl.field("last")
+    plain = name.str.contains(_FULL_NAME) & ~name.str.contains(_DRESSED_NAME)
+    words = name.str.splitn(" ", 2).struct.rename_fields(["first", "last"])
+    cell = pl.struct(name=clean_text(expr))
+    cell = cell.struct.with_fields(pair=where(~plain, words, _split, given=name, dtype=_PAIR))
+    pair = cell.struct.field("pair").struct.with_fields(
+        first=pl.when(~says_nothing(first)).then(first), last=pl.when(~says_nothing(last)).then(last)
+    )
+    return pair.alias(output_name(expr))
+
+
+def _split(name: pl.Expr) -> pl.Expr:
+    """First and last name out of clean names of any form."""
     marked = staged(
-        clean_text(expr),
+        name,
         lambda name: name.str.replace_all(r"\([^()]*\)|\x1f", " ").str.strip_chars(),
         lambda name: name.str.replace(r"(?i)^(?:(?:dr|prof|mr|mrs|ms|mx)(?:\.\s*|\s+))+", ""),
         lambda name: name.str.replace(r"(?i)(?:,\s*|\s+)(?:ph\.?d|mba|m\.d|cpa|esq)\.?$", ""),

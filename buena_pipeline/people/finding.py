@@ -45,7 +45,8 @@ def person_keys(identified: pl.DataFrame, person: pl.Series) -> pl.DataFrame:
     cells = person_key_cells(identified, person)
     columns = _columns_by_strength(identified)
     if columns:
-        place = cells["column"].to_physical().cast(pl.UInt64) * identified.height + cells["row"]
+        # 32 bits are enough: polars has no longer columns
+        place = cells["column"].to_physical().cast(pl.UInt32) * identified.height + cells["row"]
         keys = pl.concat([identified[name] for name in columns]).gather(place).alias("key")
     else:
         keys = pl.Series("key", dtype=pl.String)
@@ -67,8 +68,7 @@ def person_key_cells(identified: pl.DataFrame, person: pl.Series) -> pl.DataFram
         it, in the order of ``person_keys``.
 
     Raises:
-        InputError: if there are too many rows to number people and cells together in 64 bits: some 500
-            million.
+        InputError: if there are too many rows to number people and cells together in 64 bits: a billion.
 
     Example:
         >>> from buena_pipeline.people import group_people
@@ -117,10 +117,10 @@ def _columns_by_strength(identified: pl.DataFrame) -> list[str]:
     return [name for kind in KEY_KINDS for name in key_columns(identified.columns, (kind,))]
 
 
-def _widths(people: int, rows: int, columns: int) -> tuple[int, int, int]:
+def _widths(people: int, rows: int, columns: int) -> list[int]:
     """The bits that kind, row and column take beside the person in a number of 64."""
-    widths = (len(KEY_KINDS).bit_length(), rows.bit_length(), columns.bit_length())
-    if people.bit_length() + sum(widths) > 64:
+    of_person, *widths = (max(count - 1, 0).bit_length() for count in (people, len(KEY_KINDS), rows, columns))
+    if of_person + sum(widths) > 64:
         raise InputError(f"A table of {rows:,} rows is too large to be enriched at once: do it in parts.")
     return widths
 

@@ -97,8 +97,8 @@ class Keys:
 
 def _hashes(columns: list[pl.Series]) -> NDArray[np.uint64]:
     """What the keys in these columns are compared by, column by column."""
-    keys = (column.drop_nulls() for column in columns)
-    hashes = [(one if one.dtype == pl.UInt64 else one.hash()).to_numpy() for one in keys]
+    all_of = ((one, one if one.dtype == pl.UInt64 else one.hash()) for one in columns)
+    hashes = [(of.filter(one.is_not_null()) if one.has_nulls() else of).to_numpy() for one, of in all_of]
     return hashes[0] if len(hashes) == 1 else np.concatenate([np.zeros(0, dtype=np.uint64), *hashes])
 
 
