@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from hashlib import blake2b
 from threading import TIMEOUT_MAX, BoundedSemaphore, Event
 from types import TracebackType
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import httpx
 
@@ -43,6 +44,9 @@ _NOT_SENT: Final = (
     httpx.UnsupportedProtocol,
     UnicodeError,  # a host name that has no IDNA form
 )
+_WORTH_ANOTHER_TRY: Final = (ServerFault, Unreachable, RateLimited)
+_Passing = ServerFault | Unreachable | RateLimited
+_CALLED_OFF: Final = Unreachable("called off before it was sent")
 _CLOSED: Final = "This BuenaClient is closed; make a new one."
 _NOTHING_CAME: Final = (httpx.HTTPError, UnicodeError)
 
@@ -203,33 +207,14 @@ class BuenaClient:
             ValueError: for no leads or more than 50.
             SettingsError: if the client is closed.
         """
-        import stamina
-
         self._require_open()
         body = encode_request(leads, options)
-        patience = Patience(self._attempts, max_wait)
-
-        def bears(error: Exception) -> bool | float:
-            wanted = called_off is None or not called_off.is_set()
-            return wanted and isinstance(error, _TryAgain) and patience.bears(error.verdict)
-
-        try:
-            for attempt in stamina.retry_context(
-                on=bears,
-                attempts=None,
-                timeout=None,
-                wait_initial=self._backoff,
-                wait_max=10.0,
-                wait_jitter=self._backoff,
-            ):
-                with attempt:
-                    # whoever waited for a rate limit may find nobody left to read the answer
-                    if self._closing.is_set() or (called_off is not None and called_off.is_set()):
-                        return Unreachable("called off before it was sent")
-                    return self._try(body)
-        except _TryAgain as last:
-            return last.verdict
-        raise AssertionError  # pragma: no cover - retry_context returns or raises
+        if self._is_off(called_off):
+            return _CALLED_OFF
+        verdict = self._send(body)
+        if not isinstance(verdict, _WORTH_ANOTHER_TRY):
+            return verdict
+        return self._try_again(body, verdict, max_wait=max_wait, called_off=called_off)
 
     def health(self) -> Health:
         """Whether the API is up, the key is known, and what it may do.
@@ -272,12 +257,57 @@ class BuenaClient:
         if self._http.is_closed:
             raise SettingsError(_CLOSED)
 
-    def _try(self, body: bytes) -> Verdict:
-        """Sends once; raises what may be worth another try."""
-        verdict = self._send(body)
-        if isinstance(verdict, ServerFault | Unreachable | RateLimited):
-            raise _TryAgain(verdict)
-        return verdict
+    def _is_off(self, called_off: Flag | None) -> bool:
+        return self._closing.is_set() or (called_off is not None and called_off.is_set())
+
+    def _try_again(
+        self, body: bytes, failed: _Passing, *, max_wait: float, called_off: Flag | None
+    ) -> Verdict:
+        """Sends again what has failed, as long as there is patience for that."""
+        import stamina
+
+        patience = Patience(self._attempts, max_wait)
+
+        def bears(error: Exception) -> bool | float:
+            wanted = called_off is None or not called_off.is_set()
+            return wanted and isinstance(error, _TryAgain) and patience.bears(error.verdict)
+
+        try:
+            for attempt in stamina.retry_context(
+                on=bears,
+                attempts=None,
+                timeout=None,
+                wait_initial=self._backoff,
+                wait_max=10.0,
+                wait_jitter=self._backoff,
+            ):
+                with attempt:
+                    # whoever waited for a rate limit may find nobody left to read the answer
+                    if attempt.num > 1 and self._is_off(called_off):
+                        return _CALLED_OFF
+                    return _or_again(failed if attempt.num == 1 else self._send(body))
+        except _TryAgain as last:
+            return last.verdict
+        raise AssertionError  # pragma: no cover - retry_context returns or raises
+
+    @cached_property
+    def _prepared(self) -> tuple[httpx.URL, list[tuple[bytes, bytes]], dict[str, Any]]:
+        """What all requests for enrichment have in common: URL, headers and timeouts."""
+        first = self._http.build_request("POST", "enrich", headers={"content-type": "application/json"})
+        headers = [(name, value) for name, value in first.headers.raw if name.lower() != b"content-length"]
+        return first.url, headers, dict(first.extensions)
+
+    def _request(self, body: bytes) -> httpx.Request:
+        """What ``httpx.Client.post`` would send; what is the same every time is worked out once."""
+        url, headers, extensions = self._prepared
+        return httpx.Request(
+            "POST",
+            url,
+            headers=headers,
+            content=body,
+            cookies=self._http.cookies,  # answers may have set some
+            extensions=extensions,
+        )
 
     def _send(self, body: bytes) -> Verdict:  # noqa: PLR0911 - one return a way to fail
         """Sends once; whatever the network does becomes a verdict."""
@@ -285,7 +315,7 @@ class BuenaClient:
             return Unreachable(f"no connection to {self.base_url} (all are in use)")
         began = time.monotonic()
         try:
-            response = self._http.post("enrich", content=body, headers={"content-type": "application/json"})
+            response = self._http.send(self._request(body))
         except _NOT_SENT as error:
             return Unreachable(f"no connection to {self.base_url} ({type(error).__name__})")
         except httpx.TimeoutException:
@@ -305,3 +335,10 @@ class BuenaClient:
         took = time.monotonic() - began
         verdict = interpret(response.status_code, response.headers, response.content, now=datetime.now(UTC))
         return replace(verdict, seconds=took) if isinstance(verdict, Answer) else verdict
+
+
+def _or_again(verdict: Verdict) -> Verdict:
+    """The verdict; raised, if it may be worth another try."""
+    if isinstance(verdict, _WORTH_ANOTHER_TRY):
+        raise _TryAgain(verdict)
+    return verdict

@@ -300,7 +300,7 @@ class Ledger(Entries):
 
     def _confirm(self, frames: dict[str, pl.DataFrame]) -> None:
         """What was entered is true now: the outcome of those who were answered."""
-        closed = frames["new_request"].filter(pl.col("state") != "in flight")["request_id"]
+        closed = frames["new_request"].filter(pl.col("state") != "in flight")["request_id"].to_list()
         for flying in self._flying:
             flying.requests.difference_update(closed)
         self._flying = [flying for flying in self._flying if flying.requests]

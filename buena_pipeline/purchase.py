@@ -187,9 +187,11 @@ class Buyer:
     def _spare(self) -> int:
         """How many of them must be left when a turn begins, so that no connection stands idle during it.
 
-        Where a turn takes so long that all of them would be answered anyway, most connections may stand idle
-        before it, too (less than 0): then more answers share what it costs.
+        Less than 0 where connections stand idle anyway, so that more answers share a turn: when nothing is
+        left to send, and when all that is ahead would be answered before the turn ends.
         """
+        if not self._backlog or self.bill.stopped is not None:
+            return -self._concurrency
         if self._rounds > _IN_VAIN:
             return -(self._concurrency * 3 // 4)
         return math.ceil(self._concurrency * min(self._rounds, _MOST_AHEAD))

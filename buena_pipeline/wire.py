@@ -55,14 +55,16 @@ Lead = Mapping[str, str | None]
 # --- verdicts: what an answer means ----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(msgspec.Struct, frozen=True, gc=False):
     """One entry of ``enriched`` or ``failed``: the echoed input and the raw text exactly as it came."""
 
     found: bool
-    input: Mapping[str, Any] = field(repr=False)
-    body: str = field(repr=False)
-    reason: str | None = field(default=None, repr=False)
+    input: Mapping[str, Any]
+    body: str
+    reason: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Item(found={self.found})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +289,7 @@ def _read_answer(status: int, body: bytes, quota: Quota | None) -> Answer | Unkn
 
 def _read_item(text: str, *, found: bool) -> Item:
     given, reason = read_result(text)
-    return Item(found, given, text, as_text(reason))
+    return Item(found, given, text, None if reason is None else as_text(reason))
 
 
 def _read_refusal(status: int, error: Mapping[str, Any], details: Mapping[str, Any]) -> Refused | ServerFault:

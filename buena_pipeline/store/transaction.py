@@ -206,10 +206,10 @@ class Transaction:
         changes = rows["request"] if unseen else self._without_entered(rows["request"])
         keys, ids = rows["identity"], changes["request_id"]
         # whatever an answer brought is written with its state only
-        closed = set(ids.filter(changes["state"] != "in flight"))
+        closed = set(ids.filter(changes["state"] != "in flight").to_list())
         rows["request"] = changes
         rows["response"], rows["answer"] = (_of(rows[table], closed) for table in ("response", "answer"))
-        rows["identity"], rows["learned"] = _of(keys, set(ids)), _of(keys, {None})
+        rows["identity"], rows["learned"] = _of(keys, set(ids.to_list())), _of(keys, {None})
         for table, frame in rows.items():
             if frame.height:
                 self._register(table, frame)
@@ -303,7 +303,7 @@ def _fit(rows: pl.DataFrame | None, schema: pl.Schema) -> pl.DataFrame:
 
 def _of(rows: pl.DataFrame, requests: set[str] | set[None]) -> pl.DataFrame:
     """The rows that belong to these requests; None is one, too."""
-    there = set(rows["request_id"].unique())
+    there = set(rows["request_id"].unique().to_list())
     if there <= requests:
         return rows
     wanted = pl.Series(list(there & requests), dtype=pl.String)
