@@ -6,8 +6,10 @@ Knows what an answer holds, neither a file nor what to do next; ``ledger`` takes
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any, Final
 
 import polars as pl
@@ -18,7 +20,7 @@ from buena_pipeline.plan import Batch
 from buena_pipeline.postings import Postings
 from buena_pipeline.schema import BLOCKS, STATUS
 from buena_pipeline.settings import RateLimits
-from buena_pipeline.wire import Answer
+from buena_pipeline.wire import Answer, Lead
 
 OUTCOME: Final = pl.Schema({"person_id": pl.String(), "status": STATUS, "error": pl.String()})
 """What became of each person that was to be bought."""
@@ -39,12 +41,17 @@ class Account:
     lease: timedelta
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
     """A batch under way, and its row in the ledger."""
 
     batch: Batch
     row: dict[str, Any] = field(repr=False)
+
+    @cached_property
+    def leads(self) -> Sequence[Lead]:
+        """Its people as they are sent; at most 50."""
+        return self.batch.people.to_dicts()
 
     @property
     def reserved(self) -> float:
@@ -146,7 +153,7 @@ class Entries:
         asked = {f"has_{block}": block in request.batch.blocks for block in BLOCKS}
         answered: set[int] = set()
         # at most 50 leads
-        for item, index in zip(answer.items, match_items(people.to_dicts(), answer.items), strict=True):
+        for item, index in zip(answer.items, match_items(request.leads, answer.items), strict=True):
             if index is None:
                 self.keep(request, item.body)
                 continue

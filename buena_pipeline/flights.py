@@ -63,11 +63,10 @@ class Flights:
 
     def send(self, request: Request) -> None:
         """Sends a request, as soon as there is a connection for it."""
-        leads = request.batch.people.to_dicts()  # at most 50
         options = EnrichmentOptions.of(request.batch.blocks)
         leash = _Leash(self._stop, request.row["happened_at"] + self._lease / 2)
         # rate limits are waited for by the run, where everybody who shares them learns of it
-        future = self._client.submit(leads, options, max_wait=0, called_off=leash)
+        future = self._client.submit(request.leads, options, max_wait=0, called_off=leash)
         self._flying[future] = request
         future.add_done_callback(self._lands)
 

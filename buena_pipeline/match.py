@@ -43,11 +43,10 @@ def match_items(leads: Sequence[Lead], items: Sequence[Item]) -> list[int | None
 
     Rests on ``EnrichResponse``: each result echoes its ``input``, the order is undocumented.
     """
-    written = [encode_lead(lead) for lead in leads]
-    found = _match_verbatim(written, items)
-    if found is not None:
-        return found
-    sent = [frozenset(lead.items()) for lead in written]
+    verbatim = _match_verbatim(leads, items)
+    if verbatim is not None:
+        return verbatim
+    sent = [frozenset(encode_lead(lead).items()) for lead in leads]
     echoed = [_echo(item.input) for item in items]
     indexes = _unique((fingerprint, index) for index, fingerprint in enumerate(sent))
     exact = [indexes.get(fingerprint) for fingerprint in echoed]
@@ -62,9 +61,10 @@ def match_items(leads: Sequence[Lead], items: Sequence[Item]) -> list[int | None
     return found
 
 
-def _match_verbatim(sent: Sequence[Mapping[str, str]], items: Sequence[Item]) -> list[int | None] | None:
+def _match_verbatim(leads: Sequence[Lead], items: Sequence[Item]) -> list[int | None] | None:
     """The match where every echo is what was sent, to the letter, and nobody was sent or answered twice."""
-    indexes = {tuple(map(lead.get, _WIRE_NAMES)): index for index, lead in enumerate(sent)}
+    sent = [tuple(map(lead.get, WIRE_NAMES)) for lead in leads]
+    indexes = {values: index for index, values in enumerate(sent)}
     try:
         found = [indexes.get(tuple(map(item.input.get, _WIRE_NAMES))) for item in items]
     except TypeError:  # a value that is no text
@@ -72,7 +72,8 @@ def _match_verbatim(sent: Sequence[Mapping[str, str]], items: Sequence[Item]) ->
     places = [index for index in found if index is not None]
     if not len(places) == len(items) == len(set(places)) or len(indexes) < len(sent):
         return None
-    nothing_more = all(len(items[n].input) == len(sent[index]) for n, index in enumerate(places))
+    said = [len(values) - values.count(None) for values in sent]
+    nothing_more = all(len(item.input) == said[index] for item, index in zip(items, places, strict=True))
     return found if nothing_more else None
 
 

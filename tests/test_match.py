@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from buena_pipeline import match as matching
 from buena_pipeline.match import match_items
 from buena_pipeline.wire import WIRE_NAMES, Answer, Item, Lead, encode_lead, interpret
 
@@ -46,6 +47,22 @@ def match(leads: list[Lead], *inputs: Any) -> list[int | None]:
 def test_exact_echoes_in_any_order() -> None:
     """An echo that equals what was sent decides, wherever it stands."""
     assert match(LEADS, *(encode_lead(LEADS[index]) for index in (3, 1, 0, 2))) == [3, 1, 0, 2]
+
+
+@given(data=st.data())
+def test_what_is_echoed_to_the_letter_is_matched_alike_without_normalising(data: st.DataObject) -> None:
+    """The short way is taken only where it comes to the same as the long one."""
+    values = st.sampled_from([None, "", "a@x.example", "b@x.example"])
+    lead = st.fixed_dictionaries({"email": values, "first_name": values, "company": values})
+    leads = data.draw(st.lists(lead, max_size=4))
+    echoes = st.sampled_from([encode_lead(lead) for lead in leads] or [{}]) | st.fixed_dictionaries(
+        {"email": values, "first_name": values}, optional={"firstName": values, "tags": st.just([1])}
+    )
+    items = [echo(given, found=data.draw(st.booleans())) for given in data.draw(st.lists(echoes, max_size=5))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matching, "_match_verbatim", lambda *_: None)
+        expected = match_items(leads, items)
+    assert match_items(leads, items) == expected
 
 
 @pytest.mark.parametrize(

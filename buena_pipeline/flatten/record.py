@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from buena_pipeline.flatten.items import COMPANY_TEXTS, LISTS, PERSON_TEXTS, read_items
+from buena_pipeline.flatten.parsing import read_quickly, read_the_rest
 from buena_pipeline.schema import RECORD
 
 if TYPE_CHECKING:
@@ -15,26 +16,7 @@ if TYPE_CHECKING:
 
 _NAMED_NETWORKS: Final = ("twitter", "github", "facebook")
 
-_DECIMAL: Final = r"([0-9]+)(?:[.,][0-9]{1,2})?"
-_UP_TO: Final = r"\s*\+?(?:\s*(?:-|–|—|to)\s*[0-9]+(?:[.,][0-9]{1,2})?)?\s*(?:\+|or more)?\s*"
-_COUNT_OF: Final = rf"(?i)(?:^|[^0-9.,\-]){_DECIMAL}{_UP_TO}"
-_YEARS: Final = rf"{_COUNT_OF}(?:y|yrs?|years?)\b"
-_MONTHS: Final = rf"{_COUNT_OF}(?:mos?|months?)\b"
-_BARE_YEARS: Final = rf"^{_DECIMAL}{_UP_TO}$"
-_MOST_YEARS: Final = 80
-
-_STAFF: Final = r"[0-9]{1,3}(?:[,.'’\s][0-9]{3}){1,3}|[0-9]{1,12}"
-_SIZE: Final = (
-    r"(?i)^(?:(?<below><|under|fewer than|less than|up to)|(?<above>>|over|more than)|~|about)?\s*"
-    rf"(?<first>{_STAFF})(?:\.0+)?\s*(?<first_k>k)?\s*"
-    rf"(?:(?:-|–|—|to)\s*(?<second>{_STAFF})\s*(?<second_k>k)?|(?<plus>\+|or more))?"
-    r"\s*(?:employees|people)?$"
-)
-_YEAR: Final = r"\b(1[0-9]{3}|20[0-9]{2}|2100)\b"
-_HOST: Final = (
-    r"^(?:(?:[a-z][a-z0-9+.\-]*:)?//)?(?:[^\s/?#@]*@)?(?:www\.)?"
-    r"((?:[\p{L}\p{M}\p{N}_-]+\.)+\p{L}[\p{L}\p{M}\p{N}-]*)\.?(?:[:/?#,;\s]|$)"
-)
+_PIECE: Final = 2048
 
 
 def flatten(bodies: pl.Series | Sequence[str | None]) -> pl.DataFrame:
@@ -61,19 +43,27 @@ def flatten(bodies: pl.Series | Sequence[str | None]) -> pl.DataFrame:
 
     Rests on ``EnrichResponse``, ``EnrichedData`` and ``CompanyInfo`` of ``POST /enrich``.
     """
-    items = read_items(bodies).to_frame("item").lazy()
-    as_sent, size, parsed, cast = _steps()
-    record = items.select(as_sent).with_columns(size).with_columns(parsed).select(cast)
+    # in larger pieces it takes longer
+    pieces = [_flatten(bodies[start : start + _PIECE]) for start in range(0, len(bodies), _PIECE)]
+    return pl.concat([RECORD.to_frame(), *pieces])
+
+
+def _flatten(bodies: pl.Series | Sequence[str | None]) -> pl.DataFrame:
+    """The same for a few thousand bodies."""
+    as_sent, parsed = _steps()
+    record = read_items(bodies).to_frame("item").lazy().select(as_sent).with_columns(parsed)
     # to look for a better way takes longer, for the few rows of a request, than to go this one
-    return record.collect(engine="in-memory", optimizations=pl.QueryOptFlags.none())
+    read = record.collect(engine="in-memory", optimizations=pl.QueryOptFlags.none())
+    return (
+        read_the_rest(read).with_columns(company_founded="company_year").select(RECORD.names()).cast(RECORD)
+    )
 
 
 @cache
-def _steps() -> tuple[list[pl.Expr], ...]:
-    """What is made of an item, step by step."""
-    size = pl.col("company_size").str.extract_groups(_SIZE).alias("_size")
-    cast = [pl.col(name).cast(dtype) for name, dtype in RECORD.items()]
-    return _as_sent(), [size], _parsed(), cast
+def _steps() -> tuple[list[pl.Expr], list[pl.Expr]]:
+    """What is made of an item, and then of that."""
+    named = [_profile_of(network).alias(f"social_{network}") for network in _NAMED_NETWORKS]
+    return _as_sent(), [*named, *read_quickly()]
 
 
 def _as_sent() -> list[pl.Expr]:
@@ -88,18 +78,6 @@ def _as_sent() -> list[pl.Expr]:
         *(_text(company.field(wire)).alias(name) for name, wire in COMPANY_TEXTS.items()),
         *(_texts_of(data.field(wire)).alias(name) for name, wire in LISTS.items()),
         _profiles(data.field("socialProfiles")).alias("social_profiles"),
-    ]
-
-
-def _parsed() -> list[pl.Expr]:
-    """The columns that are read out of the vendor's texts."""
-    return [
-        _experience_years(pl.col("experience")).alias("experience_years"),
-        _size_min(pl.col("_size")).alias("company_size_min"),
-        _size_max(pl.col("_size")).alias("company_size_max"),
-        _founded(pl.col("company_founded")).alias("company_founded"),
-        _domain(pl.col("company_website")).alias("company_domain"),
-        *(_profile_of(network).alias(f"social_{network}") for network in _NAMED_NETWORKS),
     ]
 
 
@@ -125,62 +103,6 @@ def _confidence(expr: pl.Expr) -> pl.Expr:
     """A number from 0 to 1."""
     number = expr.str.strip_chars().cast(pl.Float64, strict=False)
     return pl.when(number.is_between(0, 1)).then(number)
-
-
-def _experience_years(expr: pl.Expr) -> pl.Expr:
-    """Full years: the lower end of a range; months only where no years stand."""
-    years, months, bare = (
-        expr.str.extract(pattern).cast(pl.Int64, strict=False) for pattern in (_YEARS, _MONTHS, _BARE_YEARS)
-    )
-    total = pl.coalesce(years, months // 12, bare)
-    return pl.when(total.is_between(0, _MOST_YEARS)).then(total)
-
-
-def _size_min(size: pl.Expr) -> pl.Expr:
-    """The lower end of the range in the groups of ``_SIZE``; 0 where only the upper one is told."""
-    told = size.struct.field("below").is_null()
-    return pl.when(_is_range(size)).then(pl.when(told).then(_first(size)).otherwise(0))
-
-
-def _size_max(size: pl.Expr) -> pl.Expr:
-    """The upper end of the range in the groups of ``_SIZE``; null where it is open."""
-    told = size.struct.field("above").is_null() & size.struct.field("plus").is_null()
-    last = pl.coalesce(_second(size), pl.when(told).then(_first(size)))
-    return pl.when(_is_range(size)).then(last)
-
-
-def _is_range(size: pl.Expr) -> pl.Expr:
-    """Whether the ends are in order and fit the column."""
-    return pl.coalesce(_second(size), _first(size)).is_between(_first(size), pl.Int32.max())
-
-
-def _first(size: pl.Expr) -> pl.Expr:
-    """The first number; "1-5k" means thousands twice, "500-1k" does not."""
-    count = _count(size.struct.field("first"))
-    suffix, other = size.struct.field("first_k"), size.struct.field("second_k")
-    thousands = suffix.is_not_null() | (other.is_not_null() & (count < _count(size.struct.field("second"))))
-    return count * pl.when(thousands).then(1000).otherwise(1)
-
-
-def _second(size: pl.Expr) -> pl.Expr:
-    """The second number, if there is one."""
-    thousands = size.struct.field("second_k").is_not_null()
-    return _count(size.struct.field("second")) * pl.when(thousands).then(1000).otherwise(1)
-
-
-def _count(expr: pl.Expr) -> pl.Expr:
-    """The number that the digits make, whatever separates them."""
-    return expr.str.replace_all("[^0-9]", "").cast(pl.Int64, strict=False)
-
-
-def _founded(expr: pl.Expr) -> pl.Expr:
-    """The first year between 1000 and 2100 that stands in the text."""
-    return expr.str.extract(_YEAR).cast(pl.Int16)
-
-
-def _domain(expr: pl.Expr) -> pl.Expr:
-    """The host of a website in lower case, without ``www.``; null for an IP address or a text without one."""
-    return expr.str.to_lowercase().str.extract(_HOST)
 
 
 def _profiles(by_network: pl.Expr) -> pl.Expr:
