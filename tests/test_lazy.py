@@ -305,7 +305,7 @@ def test_a_streamed_run_that_is_stopped_goes_on_where_it_was(
     monkeypatch.setattr(matching, "AT_ONCE", 500)
     monkeypatch.setattr(matching, "A_PART", 200)
     source, target, store = (tmp_path / name for name in ("leads.parquet", "out.parquet", "buena.duckdb"))
-    table = leads(900, 600)
+    table = leads(2_000, 1_500)
     table.write_parquet(source)
     with Sandbox(limits=None, not_found=0.0, latency=0.05) as vendor:
         command = [sys.executable, "-c", textwrap.dedent(SINK), vendor.api_key, vendor.url]
@@ -317,7 +317,7 @@ def test_a_streamed_run_that_is_stopped_goes_on_where_it_was(
             os.kill(stopped.pid, number)
             stopped.communicate()
         assert stopped.returncode != 0
-        assert 100 <= vendor.credits_used < 600
+        assert 100 <= vendor.credits_used < 1_500
         with BuenaClient(vendor.api_key, vendor.url, limits=None) as client:
             rest = enrich_frame(pl.scan_parquet(source), client=client, store=store)
             rest.sink_parquet(target)
@@ -329,7 +329,7 @@ def test_a_streamed_run_that_is_stopped_goes_on_where_it_was(
                 assert lost.is_empty()
             assert vendor.charges()["count"].unique().to_list() == [1]
             known = out.filter(pl.col("buena_status").is_in(["enriched", "cached"]))
-            assert known.height + lost.height == 900
+            assert known.height + lost.height == 2_000
             assert EnrichmentStore(store).check()["ok"].all()
 
 
