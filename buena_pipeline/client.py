@@ -144,7 +144,7 @@ class BuenaClient:
             limits=httpx.Limits(max_keepalive_connections=1 if transport is None else concurrency),
         )
         self._http = self._line()
-        # a pool looks at all its connections twice a request; one for each, where it is ours to say, is cheaper
+        # a pool looks at all its connections twice a request: where it is ours to say, each is on its own
         self._lines = [self._http] if transport is None else [self._http] * concurrency
         self._idle = deque(self._lines)
         # callers wait here: where they wait inside of httpcore, it now and then breaks a connection in use
