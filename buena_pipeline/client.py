@@ -6,11 +6,12 @@ What an answer means is decided in ``wire``, when to try again in ``backoff``; h
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import blake2b
 from threading import TIMEOUT_MAX, BoundedSemaphore, Event
 from types import TracebackType
@@ -133,13 +134,19 @@ class BuenaClient:
         self._closing = Event()
         self._patient = True
         self._backoff = backoff
-        self._http = httpx.Client(
+        self._line = partial(
+            httpx.Client,
             base_url=self.base_url,
             headers={"x-api-key": key, "accept": "application/json"},
             transport=transport,
             timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
-            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+            verify=httpx.create_ssl_context(),
+            limits=httpx.Limits(max_keepalive_connections=1 if transport is None else concurrency),
         )
+        self._http = self._line()
+        # a pool looks at all its connections twice a request: where it is ours to say, each is on its own
+        self._lines = [self._http] if transport is None else [self._http] * concurrency
+        self._idle = deque(self._lines)
         # callers wait here: where they wait inside of httpcore, it now and then breaks a connection in use
         self._connections = BoundedSemaphore(concurrency)
         self._timeout = min(timeout, TIMEOUT_MAX)
@@ -160,7 +167,8 @@ class BuenaClient:
         """Waits for the requests in flight, then closes the connections."""
         self._closing.set()
         self._threads.shutdown(wait=self._patient, cancel_futures=True)
-        self._http.close()
+        for line in self._lines:
+            line.close()
 
     def lose_patience(self) -> None:
         """From now on ``close`` waits for nobody: threads end by themselves, with their answers."""
@@ -297,7 +305,15 @@ class BuenaClient:
         headers = [(name, value) for name, value in first.headers.raw if name.lower() != b"content-length"]
         return first.url, headers, dict(first.extensions)
 
-    def _request(self, body: bytes) -> httpx.Request:
+    def _idle_line(self) -> httpx.Client:
+        """The connection that was used last, which is least likely to have been closed meanwhile."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            self._lines.append(line := self._line())
+            return line
+
+    def _request(self, body: bytes, line: httpx.Client) -> httpx.Request:
         """What ``httpx.Client.post`` would send; what is the same every time is worked out once."""
         url, headers, extensions = self._prepared
         return httpx.Request(
@@ -305,7 +321,7 @@ class BuenaClient:
             url,
             headers=headers,
             content=body,
-            cookies=self._http.cookies,  # answers may have set some
+            cookies=line.cookies,  # answers may have set some
             extensions=extensions,
         )
 
@@ -313,9 +329,10 @@ class BuenaClient:
         """Sends once; whatever the network does becomes a verdict."""
         if not self._connections.acquire(timeout=self._timeout):
             return Unreachable(f"no connection to {self.base_url} (all are in use)")
+        line = self._idle_line()
         began = time.monotonic()
         try:
-            response = self._http.send(self._request(body))
+            response = line.send(self._request(body, line))
         except _NOT_SENT as error:
             return Unreachable(f"no connection to {self.base_url} ({type(error).__name__})")
         except httpx.TimeoutException:
@@ -331,6 +348,7 @@ class BuenaClient:
                 VendorError(f"The request could not be made ({type(error).__name__}); nothing was charged.")
             )
         finally:
+            self._idle.append(line)
             self._connections.release()
         took = time.monotonic() - began
         verdict = interpret(response.status_code, response.headers, response.content, now=datetime.now(UTC))

@@ -41,7 +41,7 @@ class Account:
     lease: timedelta
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Request:
     """A batch under way, and its row in the ledger."""
 
@@ -51,7 +51,17 @@ class Request:
     @cached_property
     def leads(self) -> Sequence[Lead]:
         """Its people as they are sent; at most 50."""
-        return self.batch.people.to_dicts()
+        people = self.batch.people
+        columns = [column.to_list() for column in people]
+        return [dict(zip(people.columns, values, strict=True)) for values in zip(*columns, strict=True)]
+
+    def match(self, answer: Answer) -> list[int | None]:
+        """The place in the batch of whom each item of its answer is about; found by whoever asks first."""
+        if self._matched is None:
+            self._matched = match_items(self.leads, answer.items)
+        return self._matched
+
+    _matched: list[int | None] | None = field(default=None, init=False, repr=False)
 
     @property
     def reserved(self) -> float:
@@ -153,7 +163,7 @@ class Entries:
         asked = {f"has_{block}": block in request.batch.blocks for block in BLOCKS}
         answered: set[int] = set()
         # at most 50 leads
-        for item, index in zip(answer.items, match_items(request.leads, answer.items), strict=True):
+        for item, index in zip(answer.items, request.match(answer), strict=True):
             if index is None:
                 self.keep(request, item.body)
                 continue

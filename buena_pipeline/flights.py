@@ -5,17 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from functools import partial
+from typing import Final, overload
 
 from buena_pipeline.client import BuenaClient
 from buena_pipeline.entries import Request
 from buena_pipeline.interrupt import Stop
 from buena_pipeline.settings import EnrichmentOptions
-from buena_pipeline.wire import Verdict
+from buena_pipeline.wire import Answer, Lead, Verdict
 
 _TICK: Final = 0.1
 """Seconds after which a wait looks whether it was asked to stop."""
@@ -33,6 +35,26 @@ class _Leash:
 
     def is_set(self) -> bool:
         return self.stop.is_set() or datetime.now(UTC) > self.until
+
+
+class _Leads(Sequence[Lead]):
+    """The leads of a request, put into plain Python by the thread that sends them."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+
+    def __len__(self) -> int:
+        return self._request.batch.people.height
+
+    @overload
+    def __getitem__(self, place: int) -> Lead: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Lead]: ...
+    def __getitem__(self, place: int | slice) -> Lead | Sequence[Lead]:
+        return self._request.leads[place]
+
+    def __iter__(self) -> Iterator[Lead]:
+        return iter(self._request.leads)
 
 
 class Flights:
@@ -66,9 +88,9 @@ class Flights:
         options = EnrichmentOptions.of(request.batch.blocks)
         leash = _Leash(self._stop, request.row["happened_at"] + self._lease / 2)
         # rate limits are waited for by the run, where everybody who shares them learns of it
-        future = self._client.submit(request.leads, options, max_wait=0, called_off=leash)
+        future = self._client.submit(_Leads(request), options, max_wait=0, called_off=leash)
         self._flying[future] = request
-        future.add_done_callback(self._lands)
+        future.add_done_callback(partial(self._lands, request))
 
     def call_off(self) -> None:
         """What has not left does not leave; it lands without a verdict."""
@@ -127,8 +149,12 @@ class Flights:
         self._bell.clear()
         return len(self._landed) >= answers or (self._bell.wait(seconds) and len(self._landed) >= answers)
 
-    def _lands(self, future: Future[Verdict]) -> None:
+    def _lands(self, request: Request, future: Future[Verdict]) -> None:
         """A request is answered, or called off; in any thread."""
+        # here is time for it; if it fails, it fails once more where the answer is entered
+        with suppress(Exception):
+            if not future.cancelled() and isinstance(verdict := future.result(), Answer):
+                request.match(verdict)
         self._landed.append(future)
         if len(self._landed) >= self._wanted:
             self._bell.set()

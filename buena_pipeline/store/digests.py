@@ -19,7 +19,7 @@ from buena_pipeline.store.exchange import from_query, to_arrow
 _instances: Final[dict[int, duckdb.DuckDBPyConnection]] = {}
 """The instance of this process: one does not survive a fork."""
 
-_FEW: Final = 5000
+_FEW: Final = 20_000
 """Keys that Python has made digests of by the time that DuckDB would have begun."""
 
 _DIGEST: Final = "md5_number({kind} || chr(31) || {value})::uuid"
