@@ -100,18 +100,14 @@ class JoinBack:
             names: which columns of ``schema.ENRICHED``.
             new: Boolean, rows that nobody has seen before; None if there are none.
         """
-        numbers = person.drop_nulls().unique().sort()
-        people = self._statuses[numbers]
-        # by where the record of each of these people is, every value moves only once, to its rows
-        records, record_of = source.of(numbers)
+        told = self._statuses.select(pl.col(*_STATED).gather(person))
+        records, record_of = source.of(person)
         fetched = [name for name in records.columns if name in names and name != "person_id"]
-        stated = self._stated(people, record_of.is_not_null(), records, record_of, names)
-        row = _where(numbers.search_sorted(person.fill_null(0)).cast(pl.UInt32), person.is_not_null())
         filled = {*fetched, *_STATED}
         return (
-            stated.select(pl.all().gather(row))
-            .hstack(records.select(pl.col(fetched).gather(record_of.gather(row))))
+            self._stated(told, records, record_of, names)
             .with_columns(_of_nobody(person, new))
+            .hstack(records.select(pl.col(fetched).gather(record_of)))
             .select(
                 pl.col(name) if name in filled else pl.lit(None, ENRICHED[name]).alias(name) for name in names
             )
@@ -119,29 +115,19 @@ class JoinBack:
         )
 
     def _stated(
-        self,
-        people: pl.DataFrame,
-        found: pl.Series,
-        records: pl.DataFrame,
-        record_of: pl.Series,
-        names: Sequence[str],
+        self, told: pl.DataFrame, records: pl.DataFrame, record_of: pl.Series, names: Sequence[str]
     ) -> pl.DataFrame:
-        """``status``, ``error`` and, if it is wanted, ``person_id`` of some people."""
-        erased = pl.col("status").is_in(["enriched", "cached"]) & ~pl.lit(found)
-        stated = people.select(
+        """``status``, ``error`` and, if it is wanted, ``person_id`` of some rows, as far as they are people."""
+        erased = pl.col("status").is_in(["enriched", "cached"]) & pl.lit(record_of).is_null()
+        stated = told.select(
             status=pl.when(erased).then(pl.lit("deferred", STATUS)).otherwise("status"),
             error=pl.when(erased).then(pl.lit(_ERASED)).otherwise("error"),
         )
         if "person_id" not in names:
             return stated
         by_now = records["person_id"].gather(record_of)
-        current = pl.select(pl.coalesce(by_now, people["person_id"])).to_series()
+        current = pl.select(pl.coalesce(by_now, told["person_id"])).to_series()
         return stated.with_columns(as_text(current).alias("person_id"))
-
-
-def _where(values: pl.Series, present: pl.Series) -> pl.Series:
-    """The values that are present, null for the others."""
-    return pl.select(pl.when(present).then(values)).to_series()
 
 
 def _of_nobody(person: pl.Series, new: pl.Series | None) -> list[pl.Expr]:

@@ -1,7 +1,7 @@
 """Records out of the store, in the order in which the rows of a table ask for them.
 
-People bought one after the other stand side by side in the file, so those of a chunk of rows are read from a
-part of it. The few that stand elsewhere, such as people who came up in an earlier chunk, would each time take
+People bought one after the other stand side by side in the file, so those of a chunk of rows are read as one
+span of it. The few that stand elsewhere, such as people who came up in an earlier chunk, would each time take
 a look at all of the file: they are read for many chunks at once.
 """
 
@@ -21,6 +21,9 @@ AHEAD: Final = 8 * CHUNK
 _MOST: Final = 2 * CHUNK
 """People who are read ahead at most, where all stand apart."""
 
+_STRETCH: Final = 8192
+"""Rows of the file at a time of which is seen whether most are wanted."""
+
 
 class Records:
     """The records of people, as one reading of a table needs them.
@@ -39,6 +42,7 @@ class Records:
         self._statuses = statuses
         self._columns = columns
         self._file_id = file_id
+        self._asked = pl.Series("person", dtype=pl.UInt32)
         self._apart: pl.DataFrame | None = None
 
     def look_ahead(self, person: pl.Series) -> None:
@@ -47,34 +51,43 @@ class Records:
         Args:
             person: the number of each row's person, of the rows that come next.
         """
-        places = pl.DataFrame({"person": person}).select(
-            "person",
-            row=pl.lit(self._statuses["row"]).gather("person"),
-            chunk=pl.int_range(pl.len()) // CHUNK,
-        )
-        far = (pl.col("row") - pl.col("row").median().over("chunk")).abs() > CHUNK
-        apart = places.filter(far)["person"].unique(maintain_order=True).head(_MOST).sort()
-        self._apart = self._fetched(apart) if len(apart) else None
+        self._apart = None
+        apart = [self._asked.clear()]
+        for start in range(0, len(person), CHUNK):
+            some = person.slice(start, CHUNK)
+            row = self._rows(some)
+            first, last = _span(row)
+            apart.append(some.filter(~row.is_between(first, last).fill_null(value=False)))
+        people = pl.concat(apart).drop_nulls().unique(maintain_order=True)
+        self._asked = people.head(_MOST).sort()
+        self._apart = self._fetched(self._asked)
 
-    def of(self, people: pl.Series) -> tuple[pl.DataFrame, pl.Series]:
+    def of(self, person: pl.Series) -> tuple[pl.DataFrame, pl.Series]:
         """The records of some people.
 
         Args:
-            people: their numbers, ascending.
+            person: their numbers; null for nobody.
 
         Returns:
             ``person_id`` and the columns, in any order; and in step with the people where in it the record of
             each is, UInt32, null where there is none.
         """
-        if self._apart is None:
-            records = self._fetched(people)
-        else:
-            held = self._apart.filter(self._apart["person"].is_in(people.implode()))
-            near = people.filter(~people.is_in(held["person"].implode()))
-            records = pl.concat([self._fetched(near), held])
-        at = records.select("person", place=pl.int_range(pl.len(), dtype=pl.UInt32))
-        place = people.alias("person").to_frame().join(at, on="person", how="left", maintain_order="left")
-        return records, place["place"]
+        row = self._rows(person)
+        near = self._store.fetch_span(*_span(row), self._columns, file_id=self._file_id)
+        place = _places(row, near["row"])
+        others = person.filter(place.is_null()).drop_nulls().unique()
+        far = self._fetched(others.filter(~others.is_in(self._asked.implode())).sort())
+        if self._apart is not None:
+            far = pl.concat([self._apart, far])
+        elsewhere = _places(person, far["person"]) + near.height
+        # one after the other in memory: looked up row by row, pieces would cost more than to put them together
+        records = pl.concat([near.drop("row"), far.drop("person")], rechunk=True)
+        return records, pl.select(pl.coalesce(place, elsewhere)).to_series()
+
+    def _rows(self, person: pl.Series) -> pl.Series:
+        """Where in the file the record of each stands, if it is one row, and anybody may see it."""
+        seen = pl.when(pl.col("status") != "suppressed").then("row")
+        return self._statuses.select("status", "row").select(seen.gather(person)).to_series()
 
     def _fetched(self, people: pl.Series) -> pl.DataFrame:
         """The records of these people, with their numbers as ``person``."""
@@ -83,3 +96,27 @@ class Records:
         records = self._store.fetch(told.filter(served), self._columns, file_id=self._file_id)
         numbers = people.filter(served).gather(records["slot"]).alias("person")
         return records.drop("slot").with_columns(numbers)
+
+
+def _span(row: pl.Series) -> tuple[int, int]:
+    """The first and the last row of the part of the file of which most is wanted; 0 and -1 for none."""
+    stretches = (row.drop_nulls() // _STRETCH).alias("stretch").value_counts()
+    dense = stretches.filter(pl.col("count") > _STRETCH // 2)["stretch"]
+    if dense.is_empty():
+        return 0, -1
+    first, last = dense.min(), dense.max()
+    if 2 * dense.len() < last - first + 1:
+        return 0, -1
+    return first * _STRETCH, (last + 1) * _STRETCH - 1
+
+
+def _places(wanted: pl.Series, there: pl.Series) -> pl.Series:
+    """Where in the second series each value of the first one stands, UInt32; null where it does not."""
+    if there.is_empty():
+        return pl.repeat(None, len(wanted), dtype=pl.UInt32, eager=True)
+    first, last = there[0], there[-1]
+    if last - first + 1 == len(there) and there.is_sorted():  # one after the other, without a gap
+        place = pl.when(pl.col("value").is_between(first, last)).then(pl.col("value") - first)
+        return wanted.to_frame("value").select(place.cast(pl.UInt32)).to_series()
+    at = there.to_frame("value").select("value", place=pl.int_range(pl.len(), dtype=pl.UInt32))
+    return wanted.to_frame("value").join(at, on="value", how="left", maintain_order="left")["place"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import polars as pl
 
@@ -12,6 +12,22 @@ from buena_pipeline.uuids import as_bytes
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
+
+_AS_POLARS_HAS_IT: Final = """
+    set session arrow_lossless_conversion = true;
+    set session produce_arrow_string_view = true;
+    set session arrow_output_version = '1.4';
+"""
+"""UUIDs as 16 bytes, and text in a layout of which nothing has to be copied."""
+
+_AS_BEFORE: Final = """
+    reset session arrow_lossless_conversion;
+    reset session produce_arrow_string_view;
+    reset session arrow_output_version;
+"""
+
+_EXTENSIONS: Final[dict[str, pl.DataType]] = {"arrow.uuid": UUID, "arrow.bool8": pl.Boolean()}
+"""What DuckDB gives as a type that Arrow has not, and what it is for polars."""
 
 
 def to_arrow(frame: pl.DataFrame) -> pa.Table:
@@ -51,18 +67,28 @@ def from_query(
     """
     import pyarrow as pa
 
-    connection.execute("set session arrow_lossless_conversion = true")
+    connection.execute(_AS_POLARS_HAS_IT)
     try:
         table = connection.sql(query).to_arrow_table()
     finally:
-        connection.execute("set session arrow_lossless_conversion = false")
-    columns = {}
-    for field, column in zip(table.schema, table.columns, strict=True):
-        if field.type == pa.uuid():
-            columns[field.name] = pa.chunked_array([chunk.storage for chunk in column.chunks], pa.binary(16))
-        else:
-            columns[field.name] = column.cast(pa.bool_()) if field.type == pa.bool8() else column
+        connection.execute(_AS_BEFORE)
+    # Arrow's extension types are taken for what is in them
+    extensions = {
+        field.name: _EXTENSIONS[field.type.extension_name]
+        for field in table.schema
+        if isinstance(field.type, pa.BaseExtensionType)
+    }
+    columns = {
+        name: pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
+        if name in extensions
+        else column
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    }
     # in as many pieces as it came: to put them together takes longer than it saves
     frame = pl.DataFrame(pl.from_arrow(pa.table(columns), rechunk=False))
-    numbers = [name for name, dtype in frame.schema.items() if dtype == pl.Binary]
-    return frame.with_columns(pl.col(numbers).bin.reinterpret(dtype=UUID, endianness=endianness))
+    return frame.with_columns(
+        pl.col(name).bin.reinterpret(dtype=UUID, endianness=endianness)
+        if dtype == UUID
+        else pl.col(name).cast(dtype)
+        for name, dtype in extensions.items()
+    )

@@ -38,6 +38,15 @@ from buena_pipeline.uuids import as_text
 _ROOM: Final = 32_000_000
 """Bytes that the answers to everything under way, the log and a checkpoint may take."""
 
+_FETCHED: Final = {
+    "slot": pl.UInt32(),
+    "row": pl.Int64(),
+    "person_id": UUID,
+    "enriched_at": TIMESTAMP,
+    **RECORD,
+}
+"""What ``fetch`` and ``fetch_span`` can return."""
+
 
 class JournaledStore:
     """A DuckDB file and the journal beside it.
@@ -142,8 +151,9 @@ class JournaledStore:
             "person_id",
             row="row" if "row" in people.columns else pl.lit(None, pl.Int64),
         )
-        schema = {"slot": pl.UInt32(), "person_id": UUID, "enriched_at": TIMESTAMP, **RECORD}
-        wished = pl.Schema({name: schema[name] for name in ("slot", "person_id", *columns)})
+        wished = pl.Schema({name: _FETCHED[name] for name in ("slot", "person_id", *columns)})
+        if people.is_empty():
+            return wished.to_frame()
         with self._database.connect() as connection:
             if file_id is None or Transaction(connection, self._journal.alive).file_id() != file_id:
                 wanted = wanted.with_columns(row=pl.lit(None, pl.Int64))
@@ -151,6 +161,29 @@ class JournaledStore:
             connection.execute(statement("fetch.sql"))
             record = from_query(connection, f"select {', '.join(wished)} from record")  # noqa: S608 - names of columns
         return record.select(wished.names()).cast(wished)
+
+    def fetch_span(
+        self, first: int, last: int, columns: Sequence[str], *, file_id: str | None
+    ) -> pl.DataFrame:
+        """The answers of a part of the file, for people of whom the one there is all there is.
+
+        Args:
+            first: the place of the first one, as ``lookup`` says them.
+            last: that of the last one.
+            columns: as for ``fetch``.
+            file_id: as for ``fetch``; if the file is another one, nothing is read.
+
+        Returns:
+            ``row`` (Int64), where each stands, then what ``fetch`` returns but ``slot``.
+        """
+        wished = pl.Schema({name: _FETCHED[name] for name in ("row", "person_id", *columns)})
+        if last < first:
+            return wished.to_frame()
+        with self._database.connect() as connection:
+            if Transaction(connection, self._journal.alive).file_id() != file_id:
+                return wished.to_frame()
+            query = statement("span.sql").format(", ".join(wished), first, last)
+            return from_query(connection, query).select(wished.names()).cast(wished)
 
     def read_leads(self, leads: Sequence[Keys]) -> tuple[list[Finding], Fingerprint | None]:
         """What is known of single leads; the journal is taken in first, where the store may be written.

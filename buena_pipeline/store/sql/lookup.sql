@@ -58,23 +58,6 @@ select person_id from answered group by person_id having count(*) > 1;
 create or replace temp table bought as
 select
     person_id,
-    case when found then row end                                  as row,
-    case when found then answered_at end                          as found_at,
-    case when found and has_personal then answered_at end         as personal_at,
-    case when found and has_company then answered_at end          as company_at,
-    case when found and has_social then answered_at end           as social_at,
-    case when found and has_contact then answered_at end          as contact_at,
-    case when not found then answered_at end                      as failed_at,
-    case when not found and has_personal then answered_at end     as personal_failed_at,
-    case when not found and has_company then answered_at end      as company_failed_at,
-    case when not found and has_social then answered_at end       as social_failed_at,
-    case when not found and has_contact then answered_at end      as contact_failed_at,
-    case when not found then reason end                           as failed_reason
-from answered
-where person_id not in (select person_id from repeated)
-union all
-select
-    person_id,
     case when count(*) filter (found) = 1 then max(row) filter (found) end as row,
     max(answered_at) filter (found)                          as found_at,
     max(answered_at) filter (found and has_personal)         as personal_at,
@@ -96,53 +79,94 @@ create or replace temp table pending as
 with open as (
     select request_id from newest_request where state in ('in flight', 'unknown', 'charged')
 ),
+-- as newest_request has it, but the people of all other requests are never touched
+request_there as (
+    select
+        min(happened_at) filter (state = 'in flight') as sent_at,
+        any_value(lease_until)                        as lease_until,
+        any_value(run_id)                             as run_id,
+        any_value(blocks)                             as blocks,
+        bool_and(state = 'in flight')                 as in_flight,
+        bool_or(state = 'charged')                    as charged,
+        -- somebody may have been erased since it was sent
+        arg_max(people, list_position(['in flight', 'unknown', 'charged'], state)) as people
+    from request
+    where request_id in (select request_id from open)
+    group by request_id
+),
 asked as (
-    select coalesce(same_as, sent.person_id) as person_id, blocks, sent_at, state, lease_until,
-           state = 'in flight' and lease_until > now() and run_id in (select run_id::uuid from living) as travels
-    from (
-        select unnest(people) as person_id, blocks, sent_at, state, lease_until, run_id
-        from newest_request
-        where request_id in (select request_id from open)
-    ) as sent
+    select coalesce(same_as, sent.person_id) as person_id, blocks, sent_at, lease_until, charged,
+           in_flight and lease_until > now() and run_id in (select run_id::uuid from living) as travels
+    from (select unnest(people) as person_id, * exclude people from request_there) as sent
     left join same_person using (person_id)
+),
+moment as (
+    select
+        person_id,
+        max(answered_at) filter (has_personal) as personal_at,
+        max(answered_at) filter (has_company)  as company_at,
+        max(answered_at) filter (has_social)   as social_at,
+        max(answered_at) filter (has_contact)  as contact_at
+    from answered
+    where person_id in (select person_id from asked)
+    group by person_id
 )
 -- a later answer settles it, but only for the blocks that it brought
 select
     person_id,
     max(sent_at) filter (not travels)                                     as pending_since,
-    bool_or(state = 'charged') filter (not travels)                       as charged,
+    bool_or(charged) filter (not travels)                                 as charged,
     max(lease_until) filter (travels)                                     as in_flight_until
-from asked left join bought using (person_id)
+from asked left join moment using (person_id)
 where person_id in (select person_id from candidate)
   and (
-    list_contains(blocks, 'personal') and sent_at > coalesce(greatest(personal_at, personal_failed_at), '-infinity')
-    or list_contains(blocks, 'company') and sent_at > coalesce(greatest(company_at, company_failed_at), '-infinity')
-    or list_contains(blocks, 'social') and sent_at > coalesce(greatest(social_at, social_failed_at), '-infinity')
-    or list_contains(blocks, 'contact') and sent_at > coalesce(greatest(contact_at, contact_failed_at), '-infinity')
+    list_contains(blocks, 'personal') and sent_at > coalesce(personal_at, '-infinity')
+    or list_contains(blocks, 'company') and sent_at > coalesce(company_at, '-infinity')
+    or list_contains(blocks, 'social') and sent_at > coalesce(social_at, '-infinity')
+    or list_contains(blocks, 'contact') and sent_at > coalesce(contact_at, '-infinity')
   )
 group by person_id;
 
-create or replace temp table known as
+-- Who each person may be. Nearly all have one answer, which stays as narrow as it is until it is read.
+create or replace temp table hit as
 with profile as (
     select person, list(key) as keys
     from incoming
     where kind = 0 and person in (select person from matched)
     group by person
-),
-hit as (
-    select person, known_by as kind, person_id, false as own, 1 as candidates, false as weak_only from best where plain
-    union all
-    select matched.person, matched.kind, matched.person_id, own,
-           count(*) over (partition by matched.key, matched.person) as candidates, weak_only
-    from matched join matched_person using (person_id) left join profile using (person)
-    where coalesce(list_has_any(matched_person.profiles, profile.keys), true)
 )
+select person, known_by as kind, person_id, false as own, 1 as candidates, false as weak_only from best where plain
+union all
+select matched.person, matched.kind, matched.person_id, own,
+       count(*) over (partition by matched.key, matched.person) as candidates, weak_only
+from matched join matched_person using (person_id) left join profile using (person)
+where coalesce(list_has_any(matched_person.profiles, profile.keys), true);
+
+create or replace temp table hit_once as
+select hit.*, answered.* exclude (person_id)
+from hit left join answered using (person_id)
+where person_id not in (select person_id from repeated);
+
+create or replace temp view known as
 select
-    hit.*,
-    bought.* exclude (person_id),
-    pending_since,
-    coalesce(charged, false) as charged,
-    in_flight_until
-from hit left join bought using (person_id) left join pending using (person_id);
+    hit_once.* exclude (answered_at, found, reason, has_personal, has_company, has_social, has_contact) replace (case when found then row end as row),
+    case when found then answered_at end                          as found_at,
+    case when found and has_personal then answered_at end         as personal_at,
+    case when found and has_company then answered_at end          as company_at,
+    case when found and has_social then answered_at end           as social_at,
+    case when found and has_contact then answered_at end          as contact_at,
+    case when not found then answered_at end                      as failed_at,
+    case when not found and has_personal then answered_at end     as personal_failed_at,
+    case when not found and has_company then answered_at end      as company_failed_at,
+    case when not found and has_social then answered_at end       as social_failed_at,
+    case when not found and has_contact then answered_at end      as contact_failed_at,
+    case when not found then reason end                           as failed_reason,
+    pending_since, coalesce(charged, false) as charged, in_flight_until
+from hit_once left join pending using (person_id)
+union all by name
+select
+    hit.*, bought.* exclude (person_id),
+    pending_since, coalesce(charged, false) as charged, in_flight_until
+from hit join bought using (person_id) left join pending using (person_id);
 
 create or replace temp table suppressed (person uinteger);
