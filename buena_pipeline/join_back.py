@@ -117,7 +117,7 @@ class JoinBack:
     def _stated(
         self, told: pl.DataFrame, records: pl.DataFrame, record_of: pl.Series, names: Sequence[str]
     ) -> pl.DataFrame:
-        """``status``, ``error`` and, if it is wanted, ``person_id`` of some rows, as far as they are people."""
+        """``status``, ``error`` and, if it is wanted, ``person_id`` of some rows; null for nobody."""
         erased = pl.col("status").is_in(["enriched", "cached"]) & pl.lit(record_of).is_null()
         stated = told.select(
             status=pl.when(erased).then(pl.lit("deferred", STATUS)).otherwise("status"),

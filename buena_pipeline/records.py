@@ -80,7 +80,7 @@ class Records:
         if self._apart is not None:
             far = pl.concat([self._apart, far])
         elsewhere = _places(person, far["person"]) + near.height
-        # one after the other in memory: looked up row by row, pieces would cost more than to put them together
+        # to look up rows in pieces would cost more than to put these together
         records = pl.concat([near.drop("row"), far.drop("person")], rechunk=True)
         return records, pl.select(pl.coalesce(place, elsewhere)).to_series()
 
@@ -101,20 +101,17 @@ class Records:
 def _span(row: pl.Series) -> tuple[int, int]:
     """The first and the last row of the part of the file of which most is wanted; 0 and -1 for none."""
     stretches = (row.drop_nulls() // _STRETCH).alias("stretch").value_counts()
-    dense = stretches.filter(pl.col("count") > _STRETCH // 2)["stretch"]
-    if dense.is_empty():
+    dense = stretches.filter(pl.col("count") > _STRETCH // 2)["stretch"].sort().to_list()
+    if not dense or 2 * len(dense) < dense[-1] - dense[0] + 1:
         return 0, -1
-    first, last = dense.min(), dense.max()
-    if 2 * dense.len() < last - first + 1:
-        return 0, -1
-    return first * _STRETCH, (last + 1) * _STRETCH - 1
+    return dense[0] * _STRETCH, (dense[-1] + 1) * _STRETCH - 1
 
 
 def _places(wanted: pl.Series, there: pl.Series) -> pl.Series:
     """Where in the second series each value of the first one stands, UInt32; null where it does not."""
     if there.is_empty():
         return pl.repeat(None, len(wanted), dtype=pl.UInt32, eager=True)
-    first, last = there[0], there[-1]
+    first, last = int(there[0]), int(there[-1])
     if last - first + 1 == len(there) and there.is_sorted():  # one after the other, without a gap
         place = pl.when(pl.col("value").is_between(first, last)).then(pl.col("value") - first)
         return wanted.to_frame("value").select(place.cast(pl.UInt32)).to_series()

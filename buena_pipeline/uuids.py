@@ -45,7 +45,8 @@ def as_text(numbers: pl.Series) -> pl.Series:
         written[:, begin + hyphens : end + hyphens] = digits[:, begin:end]
     ends = np.arange(len(numbers) + 1, dtype=np.int64) * _LENGTH
     text = pa.LargeStringArray.from_buffers(len(numbers), pa.py_buffer(ends), pa.py_buffer(written))
-    named = pl.Series(numbers.name, text)
+    # not as a Series: for that polars would import pyarrow.compute, which takes longer than all else here
+    named = pl.DataFrame(pa.table({numbers.name: text})).to_series()
     return named if not numbers.null_count() else pl.select(pl.when(numbers.is_not_null()).then(named))[:, 0]
 
 
