@@ -23,7 +23,7 @@ from unittest import mock
 
 import polars as pl
 
-import buena_pipeline.enrich
+import buena_pipeline.ledger
 from buena_pipeline import BuenaClient, EnrichmentStore, enrich_frame
 from buena_pipeline.entries import Request
 from buena_pipeline.ledger import Ledger
@@ -125,7 +125,7 @@ def vendor(latency: float) -> Iterator[tuple[str, str]]:
 def measure(ledger: type[Ledger], table: pl.DataFrame, client: BuenaClient) -> tuple[Measurement, Any]:
     """One run into a new store; what came of it, so that both ledgers can be held to the same."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        stack.enter_context(mock.patch.object(buena_pipeline.enrich, "Ledger", ledger))
+        stack.enter_context(mock.patch.object(buena_pipeline.ledger, "Ledger", ledger))
         if ledger is ForgetfulLedger:  # its turns take no time, so the library would ask for nothing ahead
             ahead = 2 * client.concurrency
             stack.enter_context(mock.patch.object(Buyer, "_ahead", return_value=ahead))

@@ -95,7 +95,9 @@ def run(side: Side, **more: Any) -> Sample:
 
 def spend(command: Sequence[str]) -> tuple[int, Any, str, str]:
     """Runs a command: its exit status, what the operating system says it used, and its two outputs."""
-    settings = {name: value for name, value in os.environ.items() if not name.startswith("BUENA_")}
+    # compiled modules are kept, as they are where something is installed
+    ignored = ("BUENA_", "PYTHONDONTWRITEBYTECODE")
+    settings = {name: value for name, value in os.environ.items() if not name.startswith(ignored)}
     with tempfile.TemporaryFile("w+") as told, tempfile.TemporaryFile("w+") as complaint:
         process = subprocess.Popen(command, stdout=told, stderr=complaint, cwd=ROOT, env=settings)
         alarm = Timer(_PATIENCE, process.kill)

@@ -1,16 +1,13 @@
-"""The orchestrator: identity, people, look-up, plan, purchase, and the records back beside the rows.
+"""The public face: what is asked for, checked and put together from a run and what it adds to the rows.
 
-Read this module first: ``Enricher.run`` is the product in one page.
+What a run does is in ``run``, which is the product in one page.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,34 +17,23 @@ import polars as pl
 
 from buena_pipeline.client import BuenaClient
 from buena_pipeline.columns import LeadColumns, find_columns
-from buena_pipeline.draft import Draft
-from buena_pipeline.entries import Account
-from buena_pipeline.errors import ColumnError, InputError, SettingsError, StoreError
-from buena_pipeline.identity import identify
-from buena_pipeline.interrupt import Interrupted, Stop, Terminated, apart, stop_on_signals
+from buena_pipeline.errors import ColumnError, InputError, SettingsError
+from buena_pipeline.interrupt import apart
 from buena_pipeline.join_back import JoinBack
 from buena_pipeline.lazy import as_lazy_frame
 from buena_pipeline.lead_table import LeadTable
-from buena_pipeline.ledger import Ledger
-from buena_pipeline.lookup import Lookup
 from buena_pipeline.on_demand import ClientOnDemand
 from buena_pipeline.one_lead import SingleLeads
 from buena_pipeline.pace import time_for
-from buena_pipeline.plan import batches, decide, resolve_people
-from buena_pipeline.purchase import Buyer
-from buena_pipeline.result import Bill, EnrichmentPlan, EnrichmentProgress, EnrichmentReport, EnrichmentResult
-from buena_pipeline.schema import DEFAULT_PREFIX, ENRICHED, RUN_ROWS
+from buena_pipeline.result import EnrichmentPlan, EnrichmentReport, EnrichmentResult, Progress
+from buena_pipeline.run import Run
+from buena_pipeline.schema import DEFAULT_PREFIX, ENRICHED
 from buena_pipeline.settings import EnrichmentOptions
-from buena_pipeline.store import EnrichmentStore, Transaction, digest_columns
-from buena_pipeline.summary import make_plan, make_report
-from buena_pipeline.survey import Survey
-from buena_pipeline.terms import MAX_AGE, MAX_WAIT, RETRY_FAILED_AFTER, Terms, affordable
+from buena_pipeline.store import EnrichmentStore
+from buena_pipeline.summary import make_plan
+from buena_pipeline.terms import MAX_AGE, MAX_WAIT, RETRY_FAILED_AFTER, Terms
 
 Columns = Mapping[str, str | Sequence[str] | None]
-Progress = Callable[[EnrichmentProgress], None]
-
-_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
-"""Seconds between looks at what another run is buying; the last one from then on."""
 
 _processes: Final[list[int]] = []
 """The process in which polars was first put to work from here, and started its threads."""
@@ -173,7 +159,7 @@ class Enricher:
                 answers on their way are in the store; ``report`` says how far the run came.
         """
         table = LeadTable(frame, priority=self.priority)
-        joined, report = self._bought(table)
+        joined, report = self._run(table, self._client)
         if isinstance(table.frame, pl.DataFrame):
             added = pl.concat([joined.schema.to_frame(), *joined.read(table, joined.schema.names())])
             return EnrichmentResult(table.frame.hstack(added), report)
@@ -213,7 +199,7 @@ class Enricher:
                 name not in whole.schema for name in predicate.meta.root_names()
             ):
                 predicate = None
-            yield from apart(partial(self._bought_once, table, predicate)).read(table, names)
+            yield from apart(partial(self._run_apart, table, predicate)).read(table, names)
 
         return as_lazy_frame(read, schema)
 
@@ -230,7 +216,9 @@ class Enricher:
             ColumnError: as ``run`` would.
             StoreError: if the store cannot be read.
         """
-        draft, _ = self._prepare(LeadTable(frame, priority=self.priority))
+        _require_own_process()
+        table = LeadTable(frame, priority=self.priority)
+        draft = self._new_run(self._client).plan(table, self.check(table.schema))
         limits = self._client.limits
         requests = draft.count_requests()
         wait = time_for(requests, [], limits, now=datetime.now(UTC)) if limits else timedelta(0)
@@ -305,203 +293,24 @@ class Enricher:
             )
         return find_columns(schema, self.columns)
 
-    def _bought(
-        self, table: LeadTable, *, wanted: pl.Expr | None = None
-    ) -> tuple[JoinBack, EnrichmentReport]:
-        """Buys what is not known of a table, and says what became of its people."""
-        run_id = str(uuid.uuid4())
-        draft, marks = self._prepare(table, run_id, wanted=wanted)
-        outcomes, bill = self._buy(table, draft, marks, run_id)
-        statuses = draft.statuses(outcomes)
-        report = make_report(draft, statuses, run_id=run_id, bill=bill)
-        self._log_run(report, "finished")
-        draft.settle()
-        return self._joined(draft, statuses), report
-
-    def _bought_once(self, table: LeadTable, wanted: pl.Expr | None) -> JoinBack:
-        """The same with a client of its own: one LazyFrame may be collected twice at once."""
-        buyer = copy(self)
-        buyer._client = self._client.another()  # noqa: SLF001
-        with buyer:
-            joined, _ = buyer._bought(table, wanted=wanted)  # noqa: SLF001
+    def _run_apart(self, table: LeadTable, wanted: pl.Expr | None) -> JoinBack:
+        """A run with a client of its own: one LazyFrame may be collected twice at once."""
+        with contextlib.closing(self._client.another()) as client:
+            joined, _ = self._run(table, client, wanted=wanted)
             return joined
 
-    def _joined(self, draft: Draft, statuses: pl.DataFrame) -> JoinBack:
-        return JoinBack(self.store, draft, statuses, blocks=self.options.blocks, prefix=self.prefix)
-
-    def _prepare(
-        self, table: LeadTable, run_id: str = "", *, wanted: pl.Expr | None = None
-    ) -> tuple[Draft, tuple[object, ...]]:
-        """Who is in the table, what is to be done, and the ledger's marks at that moment. Costs nothing."""
+    def _run(
+        self, table: LeadTable, client: ClientOnDemand, *, wanted: pl.Expr | None = None
+    ) -> tuple[JoinBack, EnrichmentReport]:
+        """One run of the table, and what adds the columns to its rows."""
         _require_own_process()
-        began = datetime.now(UTC)
         columns = self.check(table.schema)
-        survey = Survey(columns.names, movable=table.is_lazy)
-        for chunk in table.chunks(columns.names, with_priority=True, wanted=wanted):
-            survey.add(chunk, digest_columns(identify(chunk, columns)))
-        draft = Draft.of(survey, columns, began=began)
-        with self.store.consult() as turn:
-            if run_id and not self.store.read_only:
-                turn.settle_unknown(now=datetime.now(UTC))
-            return draft, self._decide(draft, turn, run_id)
+        draft, statuses, report = self._new_run(client).carry_out(table, columns, wanted=wanted)
+        joined = JoinBack(self.store, draft, statuses, blocks=self.options.blocks, prefix=self.prefix)
+        return joined, report
 
-    def _describe(self, table: LeadTable, draft: Draft) -> None:
-        """Reads what can be sent of the people who are to be bought."""
-        wanted = draft.undescribed()
-        if wanted is None:
-            return
-        offset = 0
-        rows, keys, people = [], [], []
-        for chunk in table.chunks(draft.columns.names):
-            person, _ = draft.person_of(chunk, offset=offset)
-            offset += chunk.height
-            some = wanted.gather(person).fill_null(value=False)
-            if some.any():
-                rows.append(identify(chunk.filter(some), draft.columns))
-                keys.append(digest_columns(rows[-1]))
-                people.append(person.filter(some))
-        if people:
-            draft.describe(
-                pl.concat(rows, how="diagonal"), pl.concat(keys, how="diagonal"), pl.concat(people)
-            )
-
-    def _decide(
-        self,
-        draft: Draft,
-        turn: Transaction,
-        run_id: str,
-        *,
-        again: pl.Series | None = None,
-        spent: float = 0.0,
-        price: float | None = None,
-    ) -> tuple[object, ...]:
-        """Decides about the people of a table, or some of them again, within what the budgets leave."""
-        marks = turn.marks(run_id or str(uuid.UUID(int=0)))
-        draft.price = draft.price if price is None else price
-        if draft.price is None:
-            draft.price = turn.price()
-        today = turn.spent_today(now=datetime.now(UTC)) if self.terms.daily_credits is not None else 0.0
-        left, reason = self.terms.credits_left(spent=spent, today=today)
-        most = affordable(left, draft.price or 1.0) if self.terms.limited else None
-
-        def decided(keys: pl.DataFrame) -> pl.DataFrame:
-            parts = []
-            for found in turn.lookups(keys):
-                parts.append(self._decided(found, began=draft.began))
-                if again is None and run_id:
-                    draft.learn(found, parts[-1])
-            return pl.concat(parts)
-
-        draft.file_id = turn.file_id() if again is None else draft.file_id
-        draft.decide(decided, max_people=most, reason=reason, again=again)
-        return marks
-
-    def _decided(self, found: Lookup, *, began: datetime) -> pl.DataFrame:
-        """What is to be done for people of whom this is known, by the terms of a run that began then."""
-        return decide(
-            resolve_people(found.own_id, found.known, found.keys),
-            wanted=self.options.blocks,
-            began=began,
-            now=datetime.now(UTC),
-            max_age=self.terms.max_age,
-            retry_failed_after=self.terms.retry_failed_after,
-            retry_unknown=self.terms.retry_unknown,
-        )
-
-    def _buy(
-        self, table: LeadTable, draft: Draft, marks: tuple[object, ...], run_id: str
-    ) -> tuple[pl.DataFrame, Bill]:
-        """Buys what the plan says; what was bought is in the store when this returns or raises."""
-        if not draft.decisions["decision"].is_in(["buy", "wait"]).any():
-            self._learn(draft)
-            return Ledger.no_outcomes(), Bill()
-        client = self._client.get()
-        account = Account(client.account, client.limits, timedelta(seconds=client.longest))
-        decided = partial(self._decided, began=draft.began)
-        ledger = Ledger(self.store, run_id=run_id, account=account, decide=decided)
-        self._log(run_id, "started", draft.rows)
-        with self.store.living(run_id), stop_on_signals() as stop:
-            buyer = Buyer(
-                client, ledger, terms=self.terms, stop=stop, price=draft.price, progress=self.progress
-            )
-            try:
-                self._settle(table, draft, marks=marks, ledger=ledger, buyer=buyer, stop=stop)
-            except BaseException:
-                with contextlib.suppress(StoreError):
-                    self._log(run_id, "stopped", draft.rows)
-                raise
-        outcomes = ledger.outcomes()
-        if stop.is_set() or buyer.bill.halted is not None:
-            report = make_report(draft, draft.statuses(outcomes), run_id=run_id, bill=buyer.bill)
-            self._log_run(report, "stopped")
-            raise buyer.bill.halted or _stopped(stop, report)
-        self._learn(draft)
-        return outcomes, buyer.bill
-
-    def _settle(
-        self,
-        table: LeadTable,
-        draft: Draft,
-        *,
-        marks: tuple[object, ...],
-        ledger: Ledger,
-        buyer: Buyer,
-        stop: Stop,
-    ) -> None:
-        """Buys, and waits for what other runs are buying of the same people, until nobody is left."""
-        guessed = draft.price is None
-        pauses = iter(_PAUSES)
-        while True:
-            self._describe(table, draft)
-            bought = draft.to_buy()
-            if bought.height:
-                ledger.is_for(draft.keys_to_buy(), marks=marks)
-                buyer.buy(batches(bought), people=bought.height)
-                pauses = iter(_PAUSES)
-            # leads that turn out cheaper than was assumed leave room for more
-            cheaper = guessed and buyer.price < 1.0
-            again = draft.undecided(ledger.elsewhere, with_budget=cheaper)
-            if again.is_empty() or stop.is_set() or buyer.bill.halted is not None:
-                return
-            if not bought.height:
-                _pause(next(pauses, _PAUSES[-1]), stop)
-            guessed = guessed and not cheaper
-            ledger.elsewhere.clear()
-            with self.store.transaction() as turn:
-                turn.settle_unknown(now=datetime.now(UTC))
-                marks = self._decide(
-                    draft,
-                    turn,
-                    ledger.run_id,
-                    again=again,
-                    spent=buyer.spent,
-                    price=buyer.price if buyer.knows_price else None,
-                )
-
-    def _learn(self, draft: Draft) -> None:
-        """Keys that the table brought for people who did not have to be bought: known from now on."""
-        if not self.store.read_only and draft.unlearned.height:
-            self.store.learn(draft.unlearned, now=datetime.now(UTC))
-
-    def _log_run(self, report: EnrichmentReport, state: str) -> None:
-        """The receipt of a run, also of one that cost nothing."""
-        if self.store.read_only:
-            return
-        # everything paid for is in the store: a full disk or a held file must not cost the user the table
-        with contextlib.suppress(StoreError):
-            self._log(report.run_id, state, report.rows, report.to_json())
-            if report.requests:
-                self.store.checkpoint()
-
-    def _log(self, run_id: str, state: str, rows: int, summary: str | None = None) -> None:
-        row = {
-            "run_id": run_id,
-            "state": state,
-            "happened_at": datetime.now(UTC),
-            "rows": rows,
-            "summary": summary,
-        }
-        self.store.commit(new_run=pl.DataFrame([row], schema=RUN_ROWS))
+    def _new_run(self, client: ClientOnDemand) -> Run:
+        return Run(client, self.store, options=self.options, terms=self.terms, progress=self.progress)
 
     def _added(self) -> pl.Schema:
         return pl.Schema({self.prefix + name: dtype for name, dtype in ENRICHED.items()})
@@ -516,14 +325,3 @@ def _require_own_process() -> None:
             "This process was forked from one that had put polars to work, which hangs after a fork. Start "
             'processes with multiprocessing.get_context("spawn") instead.'
         )
-
-
-def _stopped(stop: Stop, report: EnrichmentReport) -> BaseException:
-    return Terminated(report) if stop.signum == signal.SIGTERM else Interrupted(report)
-
-
-def _pause(seconds: float, stop: Stop) -> None:
-    """Waits a moment; less if the run is asked to stop."""
-    until = time.monotonic() + seconds
-    while not stop.is_set() and (left := until - time.monotonic()) > 0:
-        time.sleep(min(left, 0.1))

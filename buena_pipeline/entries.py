@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
 import polars as pl
 
@@ -18,12 +18,9 @@ from buena_pipeline.match import match_items
 from buena_pipeline.pace import Quota
 from buena_pipeline.plan import Batch
 from buena_pipeline.postings import Postings
-from buena_pipeline.schema import BLOCKS, STATUS
+from buena_pipeline.schema import BLOCKS, OUTCOME, STATUS
 from buena_pipeline.settings import RateLimits
 from buena_pipeline.wire import Answer, Lead
-
-OUTCOME: Final = pl.Schema({"person_id": pl.String(), "status": STATUS, "error": pl.String()})
-"""What became of each person that was to be bought."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,11 +202,6 @@ class Entries:
     def outcomes(self) -> pl.DataFrame:
         """The outcome of everybody so far (schema ``OUTCOME``), the last one of each."""
         return pl.concat([OUTCOME.to_frame(), *self._outcomes]).unique("person_id", keep="last")
-
-    @staticmethod
-    def no_outcomes() -> pl.DataFrame:
-        """The outcomes where nothing was bought."""
-        return OUTCOME.to_frame()
 
     def _settle(self, outcome: pl.DataFrame) -> None:
         if outcome.height:

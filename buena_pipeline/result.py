@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import polars as pl
 
@@ -166,6 +167,10 @@ class EnrichmentProgress:
     credits_used: float
     waiting_until: datetime | None = None
     stopping: bool = False
+
+
+Progress: TypeAlias = Callable[[EnrichmentProgress], None]
+"""What is called after each answer."""
 
 
 @dataclass(slots=True)

@@ -196,6 +196,9 @@ not bought this time, try again; on the do-not-enrich list."""
 
 STATUS: Final = pl.Enum(STATUSES)
 
+OUTCOME: Final = pl.Schema({"person_id": pl.String(), "status": STATUS, "error": pl.String()})
+"""What became of each person that was to be bought."""
+
 ENRICHED: Final = pl.Schema(
     {"status": STATUS, "error": pl.String(), "person_id": pl.String(), "enriched_at": TIMESTAMP, **RECORD}
 )
