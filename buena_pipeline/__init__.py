@@ -13,6 +13,7 @@ All that it raises on purpose is a ``BuenaError``.
 from __future__ import annotations
 
 import logging
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from buena_pipeline.client import BuenaClient
@@ -20,13 +21,13 @@ from buena_pipeline.enrich import Enricher
 from buena_pipeline.errors import BuenaError
 from buena_pipeline.frames import enrich_frame, plan_frame
 from buena_pipeline.result import EnrichmentPlan, EnrichmentProgress, EnrichmentReport, EnrichmentResult
-from buena_pipeline.score import score_frame
-from buena_pipeline.scoring_model import ScoringModel
 from buena_pipeline.settings import EnrichmentOptions, RateLimits
 from buena_pipeline.store import EnrichmentStore
 
 if TYPE_CHECKING:
     from buena_pipeline.sandbox import Sandbox
+    from buena_pipeline.score import score_frame
+    from buena_pipeline.scoring_model import ScoringModel
 
 __version__ = "0.1.0"
 
@@ -52,9 +53,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "Sandbox":  # needs an extra, and nobody in production needs it
-        from buena_pipeline.sandbox import Sandbox
+# Loaded when they are asked for: the sandbox needs an extra, and not everybody scores.
+_ON_DEMAND = {"Sandbox": "sandbox", "ScoringModel": "scoring_model", "score_frame": "score"}
 
-        return Sandbox
+
+def __getattr__(name: str) -> Any:
+    if name in _ON_DEMAND:
+        return getattr(import_module(f"{__name__}.{_ON_DEMAND[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_DEMAND})
