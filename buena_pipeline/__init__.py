@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from buena_pipeline.client import BuenaClient
@@ -25,6 +26,7 @@ from buena_pipeline.settings import EnrichmentOptions, RateLimits
 from buena_pipeline.store import EnrichmentStore
 
 if TYPE_CHECKING:
+    from buena_pipeline.dagster import BuenaEnrichmentComponent
     from buena_pipeline.sandbox import Sandbox
     from buena_pipeline.score import score_frame
     from buena_pipeline.scoring_model import ScoringModel
@@ -36,6 +38,7 @@ logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 __all__ = [
     "BuenaClient",
+    "BuenaEnrichmentComponent",
     "BuenaError",
     "Enricher",
     "EnrichmentOptions",
@@ -53,8 +56,14 @@ __all__ = [
 ]
 
 
-# Loaded when they are asked for: the sandbox needs an extra, and not everybody scores.
-_ON_DEMAND = {"Sandbox": "sandbox", "ScoringModel": "scoring_model", "score_frame": "score"}
+# Loaded when they are asked for: two need an extra, and not everybody scores.
+_ON_DEMAND = {
+    "BuenaEnrichmentComponent": "dagster",
+    "Sandbox": "sandbox",
+    "ScoringModel": "scoring_model",
+    "score_frame": "score",
+}
+_EXTRAS = {"BuenaEnrichmentComponent": "dagster", "Sandbox": "uvicorn"}
 
 
 def __getattr__(name: str) -> Any:
@@ -64,4 +73,6 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ON_DEMAND})
+    # whoever looks at each of these, as Dagster does, must not meet what is not installed
+    missing = {name for name, package in _EXTRAS.items() if find_spec(package) is None}
+    return sorted({*globals(), *_ON_DEMAND} - missing)

@@ -12,7 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from buena_pipeline.cli.plain import plain_columns
+from buena_pipeline.files.plain import plain_columns
 from buena_pipeline.result import EnrichmentPlan, EnrichmentReport
 
 _MIN_COLUMN: Final = 12

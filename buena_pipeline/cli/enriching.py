@@ -11,8 +11,6 @@ import typer
 
 from buena_pipeline.cli import options
 from buena_pipeline.cli.display import console, describe_plan, describe_report, facts, frame_table, short_path
-from buena_pipeline.cli.files import check_output, read_table, scan_table, write_table
-from buena_pipeline.cli.plain import with_lists
 from buena_pipeline.cli.progress import show_progress
 from buena_pipeline.cli.runs import (
     best_people,
@@ -26,6 +24,8 @@ from buena_pipeline.cli.runs import (
 from buena_pipeline.client import BuenaClient
 from buena_pipeline.enrich import Enricher
 from buena_pipeline.errors import FileFormatError
+from buena_pipeline.files import check_output, read_table, scan_table, write_table
+from buena_pipeline.files.plain import with_lists
 from buena_pipeline.score import score_frame
 from buena_pipeline.store import EnrichmentStore
 

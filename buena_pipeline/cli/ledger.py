@@ -12,8 +12,8 @@ import typer
 
 from buena_pipeline.cli import options
 from buena_pipeline.cli.display import amount, console, facts, frame_table
-from buena_pipeline.cli.plain import json_ready, plain_columns
 from buena_pipeline.drift import drift
+from buena_pipeline.files.plain import json_ready, plain_columns
 from buena_pipeline.store import EnrichmentStore
 
 _LAST: Final = 20

@@ -10,8 +10,8 @@ import typer
 
 from buena_pipeline.cli import options
 from buena_pipeline.cli.display import console
-from buena_pipeline.cli.files import read_table
 from buena_pipeline.errors import InputError
+from buena_pipeline.files import read_table
 from buena_pipeline.store import EnrichmentStore
 
 Who = Annotated[

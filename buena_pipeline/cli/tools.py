@@ -13,9 +13,9 @@ from buena_pipeline.cli import options
 from buena_pipeline.cli.display import amount, console, frame_table
 from buena_pipeline.cli.doctor import examine
 from buena_pipeline.cli.exits import FAULT
-from buena_pipeline.cli.files import write_table
-from buena_pipeline.cli.plain import json_ready, plain_columns
 from buena_pipeline.errors import InputError
+from buena_pipeline.files import write_table
+from buena_pipeline.files.plain import json_ready, plain_columns
 from buena_pipeline.store import EnrichmentStore
 
 

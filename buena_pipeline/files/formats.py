@@ -17,9 +17,9 @@ from typing import Final
 import polars as pl
 import polars.selectors as cs
 
-from buena_pipeline.cli.delimited import parse_delimited
-from buena_pipeline.cli.plain import json_ready, plain_columns
 from buena_pipeline.errors import BuenaError, FileFormatError, MissingExtraError
+from buena_pipeline.files.delimited import parse_delimited
+from buena_pipeline.files.plain import json_ready, plain_columns
 
 _SHEET_ROWS, _SHEET_COLUMNS, _CELL_CHARACTERS = 1_048_575, 16_384, 32_767
 _EXACT_IN_A_SHEET: Final = 10**15  # numbers there have 15 digits

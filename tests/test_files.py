@@ -12,10 +12,10 @@ import polars as pl
 import pytest
 import xlsxwriter
 
-from buena_pipeline.cli import files
-from buena_pipeline.cli.files import check_output, read_table, write_table
-from buena_pipeline.cli.plain import json_ready, plain_columns, with_lists
 from buena_pipeline.errors import FileFormatError, MissingExtraError
+from buena_pipeline.files import check_output, read_table, write_table
+from buena_pipeline.files import formats as files
+from buena_pipeline.files.plain import json_ready, plain_columns, with_lists
 from buena_pipeline.schema import ENRICHED, SOCIAL_PROFILE
 from tests.torture.disks import file_limit
 

@@ -1,0 +1,129 @@
+"""The paid step: leads in, the enriched table in a file, and what Dagster is told of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import dagster as dg
+import polars as pl
+
+from buena_pipeline.columns import find_columns
+from buena_pipeline.dagster.metadata import lineage, of_report, preview, table_schema
+from buena_pipeline.enrich import Enricher
+from buena_pipeline.errors import InputError, SettingsError, StoreLockedError, VendorError
+from buena_pipeline.result import EnrichmentProgress, EnrichmentReport, Progress
+
+_NEWS: Final = 10.0
+"""Seconds between two lines of progress in a run's log."""
+
+_PATIENCE: Final = 30
+"""Seconds until a run that found the store in use tries again."""
+
+
+def enrich_asset(
+    enricher: Enricher,
+    leads: pl.LazyFrame | pl.DataFrame,
+    write: Callable[[pl.LazyFrame], Any],
+    *,
+    asset: dg.AssetKey,
+    upstream: dg.AssetKey | None,
+) -> dg.MaterializeResult[Any]:
+    """Enriches the leads of an asset, and says what that took.
+
+    Rate limits are waited for as long as the enricher's ``max_wait`` allows. Longer ones, a budget and used up
+    credits end it early: the table is whole, its rows say why they are deferred, and ``resume_at`` says when
+    to run again.
+
+    Args:
+        enricher: what to buy through, and on which terms.
+        leads: the table.
+        write: puts the enriched table where it belongs.
+        asset: the one that is made.
+        upstream: the asset the leads come from; None if no asset makes them.
+
+    Returns:
+        Row count, columns, lineage, a preview without personal data, the numbers of the run, and the result
+        of the check ``fully_enriched``.
+
+    Raises:
+        dagster.Failure: if no retry can help: a key that is wrong, or may not do this; a column that is
+            missing. Nothing that was bought is lost by it.
+        dagster.RetryRequested: if other programs hold the store.
+    """
+    with _explained():
+        result = enricher.run(leads.lazy())
+        write(result.frame)
+    report, schema, own = result.report, result.frame.collect_schema(), leads.collect_schema()
+    told = {
+        **of_report(report),
+        "dagster/row_count": report.rows,
+        "dagster/column_schema": table_schema(schema, prefix=enricher.prefix),
+        "preview": preview(result.frame, prefix=enricher.prefix),
+    }
+    if upstream is not None:
+        identifying = find_columns(own, enricher.columns).names
+        told["dagster/column_lineage"] = lineage(schema, upstream, own.names(), added_from=identifying)
+    return dg.MaterializeResult(asset_key=asset, metadata=told, check_results=[_full(report, asset)])
+
+
+def fully_enriched(asset: dg.AssetKey) -> dg.AssetCheckSpec:
+    """The check that ``enrich_asset`` reports: it warns while people are deferred."""
+    return dg.AssetCheckSpec(
+        "fully_enriched",
+        asset=asset,
+        description="Nobody is deferred: no rate limit, budget or lack of credits left people to a later run.",
+    )
+
+
+def _full(report: EnrichmentReport, asset: dg.AssetKey) -> dg.AssetCheckResult:
+    told: dict[str, Any] = {"deferred": report.deferred}
+    if report.deferred_reason is not None:
+        told["deferred_reason"] = report.deferred_reason
+    if report.resume_at is not None:
+        told["resume_at"] = dg.MetadataValue.timestamp(report.resume_at)
+    return dg.AssetCheckResult(
+        passed=report.deferred == 0,
+        check_name="fully_enriched",
+        asset_key=asset,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata=told,
+    )
+
+
+def progress_in(log: Any) -> Progress:
+    """Progress of a purchase as lines in the log of a run: now and then, and whenever it begins to wait.
+
+    Args:
+        log: ``context.log`` of an asset.
+    """
+    spoke = time.monotonic()
+    waiting_until = None
+
+    def told(progress: EnrichmentProgress) -> None:
+        nonlocal spoke, waiting_until
+        waits = progress.waiting_until is not None and progress.waiting_until != waiting_until
+        if not waits and time.monotonic() - spoke < _NEWS:
+            return
+        spoke, waiting_until = time.monotonic(), progress.waiting_until
+        until = f"; waiting until {waiting_until:%H:%M:%S} UTC for the rate limit" if waits else ""
+        log.info(
+            f"{progress.done:,} of {progress.total:,} people, {progress.credits_used:,g} credits used{until}"
+        )
+
+    return told
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Errors as Dagster has them: those that a retry would only repeat end the run at once."""
+    try:
+        yield
+    except StoreLockedError as error:
+        raise dg.RetryRequested(max_retries=5, seconds_to_wait=_PATIENCE) from error
+    except (VendorError, SettingsError, InputError) as error:
+        raise dg.Failure(
+            description=str(error), metadata={"error": type(error).__name__}, allow_retries=False
+        ) from error

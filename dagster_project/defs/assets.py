@@ -1,0 +1,236 @@
+"""The tables, from files of leads to scored ones, and what they cost.
+
+No ``from __future__ import annotations`` here: Dagster reads the annotation of ``context`` as it stands.
+"""
+
+from datetime import timedelta
+from typing import Any, Final
+
+import dagster as dg
+import polars as pl
+
+from buena_pipeline import Enricher, score_frame
+from buena_pipeline.dagster import (
+    BuenaResource,
+    EnrichmentStoreResource,
+    enrich_asset,
+    fully_enriched,
+    progress_in,
+)
+from buena_pipeline.dagster.metadata import preview, table_schema
+from buena_pipeline.files import scan_table
+from dagster_project.lead_files import FILE, PERSON, ROW, together, with_common_names, with_people
+from dagster_project.settings import GROUP, LEADS_DIR, OWNERS
+from dagster_project.tables import TablesResource
+
+lead_files = dg.DynamicPartitionsDefinition(name="lead_file")
+
+_COLUMNS: Final = {
+    FILE: "The file the lead came in.",
+    ROW: "Its row there, from 1 on, headers not counted.",
+    PERSON: "Which person it is: the same number for all rows of one person.",
+}
+
+
+class Terms(dg.Config):
+    """On which terms a run buys; the defaults are those of the daily run."""
+
+    max_credits: float | None = None
+    daily_credits: float | None = None
+    max_age_days: float = 90.0
+    max_wait_seconds: float = 300.0
+    best_first: bool = False
+
+
+def _told(frame: pl.LazyFrame, rows: int, **more: Any) -> dict[str, Any]:
+    """What Dagster shows of a table."""
+    schema = frame.collect_schema()
+    return {
+        "dagster/row_count": rows,
+        "dagster/column_schema": table_schema(schema, descriptions=_COLUMNS),
+        "preview": preview(frame),
+        **more,
+    }
+
+
+def _rows(frame: pl.LazyFrame) -> int:
+    return int(frame.select(pl.len()).collect().item())
+
+
+@dg.asset(
+    partitions_def=lead_files,
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"polars", "parquet"},
+    tags={"data": "personal", "cost": "free"},
+)
+def raw_leads(context: dg.AssetExecutionContext, tables: TablesResource) -> dg.MaterializeResult:
+    """One file of leads as it was dropped: csv, parquet, ndjson or xlsx, columns that identify renamed alike."""
+    file = context.partition_key
+    leads = with_common_names(scan_table(LEADS_DIR / file), file=file)
+    path = tables.write(leads, raw_leads.key.path[-1], partition=file)
+    written = pl.scan_parquet(path)
+    return dg.MaterializeResult(
+        metadata=_told(written, _rows(written), **{"dagster/uri": dg.MetadataValue.path(str(path))})
+    )
+
+
+@dg.asset(
+    deps=[dg.AssetDep(raw_leads, partition_mapping=dg.AllPartitionMapping())],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"polars", "parquet"},
+    tags={"data": "personal", "cost": "free"},
+)
+def leads(context: dg.AssetExecutionContext, tables: TablesResource) -> dg.MaterializeResult:
+    """All files in one table, every row with the person it is: who comes twice is seen before anybody is paid."""
+    folder = tables.path("raw_leads").with_suffix("")
+    files = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
+    if not files:
+        raise dg.Failure(
+            f"No file of leads has been read yet: put one into {LEADS_DIR.resolve()} and materialize raw_leads "
+            "for it, or switch on the sensor new_lead_files.",
+            allow_retries=False,
+        )
+    path = tables.write(with_people(together(pl.scan_parquet(file) for file in files)), "leads")
+    written = pl.scan_parquet(path)
+    counts = written.select(
+        rows=pl.len(),
+        people=pl.col(PERSON).n_unique() - pl.col(PERSON).has_nulls(),
+        files=pl.col(FILE).n_unique(),
+    ).collect()
+    rows, people, files_read = counts.row(0)
+    context.log.info(f"{rows:,} rows, {people:,} people in {files_read} files")
+    return dg.MaterializeResult(metadata=_told(written, rows, people=people, files=files_read))
+
+
+@dg.asset(
+    deps=[leads],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"buena", "polars", "duckdb"},
+    tags={"data": "personal", "cost": "paid"},
+    pool="buena_api",
+    check_specs=[fully_enriched(dg.AssetKey("enriched_leads"))],
+)
+def enriched_leads(
+    context: dg.AssetExecutionContext,
+    config: Terms,
+    buena: BuenaResource,
+    enrichment_store: EnrichmentStoreResource,
+    tables: TablesResource,
+) -> dg.MaterializeResult:
+    """Every lead with what the vendor knows of them. Bought is only who is not in the store yet; nobody twice.
+
+    What a rate limit, a budget or used up credits leave out is deferred: the rows say so, the check
+    fully_enriched warns, and the sensor resume_enrichment goes on at resume_at.
+    """
+    table, priority = tables.scan("leads"), None
+    if config.best_first:
+        scores = tables.scan("scored_leads").select(FILE, ROW, pl.col("buena_score").alias("_score"))
+        table = table.join(scores, on=[FILE, ROW], how="left", maintain_order="left")
+        priority = pl.col("_score")
+    with buena.client() as client:
+        enricher = Enricher(
+            client,
+            enrichment_store.store(),
+            max_age=timedelta(days=config.max_age_days),
+            max_credits=config.max_credits,
+            daily_credits=config.daily_credits,
+            max_wait=config.max_wait_seconds,
+            priority=priority,
+            progress=progress_in(context.log),
+        )
+        return enrich_asset(
+            enricher,
+            table,
+            lambda frame: tables.write(frame.drop("_score", strict=False), "enriched_leads"),
+            asset=context.asset_key,
+            upstream=leads.key,
+        )
+
+
+@dg.asset(
+    deps=[enriched_leads],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"polars", "parquet"},
+    tags={"data": "personal", "cost": "free"},
+    automation_condition=dg.AutomationCondition.eager(),
+)
+def scored_leads(tables: TablesResource) -> dg.MaterializeResult:
+    """Every lead with a score and its parts, the best ones to call first."""
+    path = tables.write(score_frame(tables.scan("enriched_leads")), "scored_leads")
+    written = pl.scan_parquet(path)
+    rows, mean, scored = (
+        written.select(
+            pl.len(), pl.col("buena_score").mean().alias("mean"), pl.col("buena_score").count().alias("n")
+        )
+        .collect()
+        .row(0)
+    )
+    return dg.MaterializeResult(
+        metadata=_told(written, rows, mean_score=float(mean or 0.0), scored_rows=scored)
+    )
+
+
+@dg.asset(
+    deps=[enriched_leads],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"duckdb"},
+    tags={"data": "counts", "cost": "free"},
+    automation_condition=dg.AutomationCondition.eager(),
+)
+def credit_ledger(enrichment_store: EnrichmentStoreResource, tables: TablesResource) -> dg.MaterializeResult:
+    """What was spent on each day (UTC), and what the vendor said was left."""
+    days = enrichment_store.store().sql("from credits_by_day order by day")
+    tables.write(days, "credit_ledger")
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": days.height,
+            "dagster/column_schema": table_schema(days.schema),
+            "credits_used_in_all": float(days["credits_used"].sum()),
+            "credits_used_on_last_day": float(days["credits_used"][-1]) if days.height else 0.0,
+            "days": preview(days.reverse()),
+        }
+    )
+
+
+@dg.asset(
+    deps=[enriched_leads],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"polars"},
+    tags={"data": "counts", "cost": "free"},
+    automation_condition=dg.AutomationCondition.eager(),
+)
+def lead_coverage(tables: TablesResource) -> dg.MaterializeResult:
+    """For each column that was bought: in how many rows there is something."""
+    enriched = tables.scan("enriched_leads").select(pl.col("^buena_.*$"))
+    counts = enriched.select(pl.all().count(), pl.len().alias("rows")).collect()
+    rows = counts["rows"].item()
+    filled = (
+        counts.drop("rows")
+        .unpivot(variable_name="column", value_name="filled")
+        .with_columns(share=(pl.col("filled") / max(rows, 1)).round(4))
+        .sort("share", "column", descending=[True, False])
+    )
+    tables.write(filled, "lead_coverage")
+    shares = dict(filled.select("column", "share").iter_rows())
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": filled.height,
+            "dagster/column_schema": table_schema(filled.schema),
+            **{f"share/{name}": shares[f"buena_{name}"] for name in ("title", "phone", "company_size")},
+            "columns": dg.MetadataValue.md(
+                "\n".join(
+                    [
+                        "| column | share |",
+                        "| --- | ---: |",
+                        *(f"| {n} | {s:.0%} |" for n, s in shares.items()),
+                    ]
+                )
+            ),
+        }
+    )

@@ -1,0 +1,82 @@
+"""Files of leads under one roof: every file brings headers of its own, and all end up in one table."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from buena_pipeline.columns import find_columns
+from buena_pipeline.errors import ColumnError
+from buena_pipeline.identity import identify
+from buena_pipeline.people import group_people
+
+ENDINGS: Final = frozenset({".csv", ".tsv", ".parquet", ".ndjson", ".jsonl", ".json", ".xlsx"})
+"""Files that are read; others in the folder are left alone."""
+
+FILE: Final = "lead_file"
+ROW: Final = "lead_row"
+PERSON: Final = "person"
+
+
+def lead_files(folder: Path) -> list[str]:
+    """The names of the files of leads in a folder, sorted. Hidden ones are still being written."""
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.is_file() and path.suffix.lower() in ENDINGS and not path.name.startswith(".")
+    )
+
+
+def with_common_names(leads: pl.LazyFrame, *, file: str) -> pl.LazyFrame:
+    """One file's leads with the columns that say who they are under the same names in every file.
+
+    Args:
+        leads: as they were read.
+        file: the name of the file.
+
+    Returns:
+        ``lead_file`` and ``lead_row``, then all columns of the file: those that identify as ``email``,
+        ``email_2`` ..., ``linkedin_url``, ``first_name``, ``last_name``, ``full_name`` and ``company``, all
+        String; the others as they are, unless a name is taken.
+
+    Raises:
+        ColumnError: if nothing says who the leads are; names the file.
+    """
+    schema = leads.collect_schema()
+    try:
+        columns = find_columns(schema)
+    except ColumnError as error:
+        raise ColumnError(f"{file}: {error}", columns=error.columns) from None
+    names = {column: f"email_{nth}" if nth > 1 else "email" for nth, column in enumerate(columns.email, 1)}
+    for field in ("linkedin_url", "first_name", "last_name", "full_name", "company"):
+        if column := getattr(columns, field):
+            names[column] = field
+    taken = {FILE, ROW, PERSON, *names.values()}
+    others = {name: f"{name} (file)" for name in schema if name not in names and name in taken}
+    return (
+        leads.select(
+            pl.col(name).cast(pl.String) if name in names else pl.col(name) for name in schema.names()
+        )
+        .rename(names | others)
+        .with_row_index(ROW, offset=1)
+        .select(pl.lit(file).alias(FILE), pl.all())
+    )
+
+
+def together(files: Iterable[pl.LazyFrame]) -> pl.LazyFrame:
+    """All files in one table; a column that two files have in different types becomes text."""
+    tables = list(files)
+    return pl.concat(tables, how="diagonal_relaxed") if tables else pl.LazyFrame(schema={FILE: pl.String})
+
+
+def with_people(leads: pl.LazyFrame) -> pl.LazyFrame:
+    """The table with the number of each row's person in ``person``; null where nothing identifies one."""
+    identified = identify(leads, find_columns(leads.collect_schema()))
+    names = [name for name in identified.collect_schema() if name.startswith("key_")]
+    hashed = identified.select(
+        pl.when(pl.col(name).is_not_null()).then(pl.col(name).hash()).alias(name) for name in names
+    )
+    return leads.with_columns(group_people(hashed.collect(engine="streaming")).alias(PERSON))

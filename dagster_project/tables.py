@@ -1,0 +1,40 @@
+"""Tables between assets: Parquet files in a folder, written whole or not at all, read a chunk at a time."""
+
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+
+from buena_pipeline.files import write_table
+
+
+class TablesResource(dg.ConfigurableResource):
+    """A folder of Parquet files, one for each asset or partition."""
+
+    folder: str
+
+    def path(self, name: str, *, partition: str | None = None) -> Path:
+        """Where a table is, or will be."""
+        folder = Path(self.folder).resolve()
+        return folder / f"{name}.parquet" if partition is None else folder / name / f"{partition}.parquet"
+
+    def scan(self, name: str) -> pl.LazyFrame:
+        """A table, read when it is needed.
+
+        Raises:
+            dagster.Failure: if it was never written.
+        """
+        path = self.path(name)
+        if not path.exists():
+            raise dg.Failure(
+                f"There is no table {name} yet ({path}): materialize the asset of that name first.",
+                allow_retries=False,
+            )
+        return pl.scan_parquet(path)
+
+    def write(self, frame: pl.DataFrame | pl.LazyFrame, name: str, *, partition: str | None = None) -> Path:
+        """Writes a table; until it is there, the old one is."""
+        path = self.path(name, partition=partition)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_table(frame, path)
+        return path
