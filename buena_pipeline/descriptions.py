@@ -1,4 +1,4 @@
-"""What each column that the library adds means, in one sentence: for catalogues, previews and documentation."""
+"""What each column that the library adds means, in one sentence: for catalogues and documentation."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ DATA_DIR: Final = Path(os.environ.get("DATA_DIR") or "data")
 """Where the tables are kept."""
 
 SANDBOX: Final = not os.environ.get("BUENA_API_KEY")
-"""Without a key, everything runs against a local sandbox, with a store of its own: its people are invented."""
+"""Without a key all runs against a local sandbox, with a store of its own: its people are invented."""
 
 STORE: Final = Path(
     os.environ.get("BUENA_STORE") or DATA_DIR / ("sandbox.duckdb" if SANDBOX else "buena.duckdb")

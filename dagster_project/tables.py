@@ -1,5 +1,9 @@
 """Tables between assets: Parquet files in a folder, written whole or not at all, read a chunk at a time."""
 
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -31,6 +35,22 @@ class TablesResource(dg.ConfigurableResource):
                 allow_retries=False,
             )
         return pl.scan_parquet(path)
+
+    @contextmanager
+    def snapshot(self, name: str) -> Iterator[pl.LazyFrame]:
+        """A table that stays what it is for the block, also if it is written anew meanwhile.
+
+        Raises:
+            dagster.Failure: as ``scan`` does.
+        """
+        self.scan(name)
+        path = self.path(name)
+        held = path.with_name(f".{name}-{uuid.uuid4().hex}.parquet")
+        os.link(path, held)
+        try:
+            yield pl.scan_parquet(held)
+        finally:
+            held.unlink()
 
     def write(self, frame: pl.DataFrame | pl.LazyFrame, name: str, *, partition: str | None = None) -> Path:
         """Writes a table; until it is there, the old one is."""

@@ -1,4 +1,4 @@
-"""Enrichment for a Dagster project in ten lines of YAML: where leads come from, where they go, what may be spent."""
+"""Enrichment for a Dagster project in ten lines of YAML: leads from where to where, and what may be spent."""
 
 from __future__ import annotations
 

@@ -14,14 +14,21 @@ import polars.selectors as cs
 
 from buena_pipeline.descriptions import DESCRIPTIONS
 from buena_pipeline.result import EnrichmentReport
-from buena_pipeline.schema import DEFAULT_PREFIX, ENRICHED
+from buena_pipeline.schema import DEFAULT_PREFIX
 
-_PLAIN: Final = ("status", "company_industry", "company_size", "experience")
+_PLAIN: Final = ("status", "error", "company_industry", "company_size")
 """Columns of text that say nothing of who somebody is."""
+
+_TELLING: Final = (
+    *("status", "error", "enriched_at", "confidence", "email", "phone", "title"),
+    *("company_industry", "company_size", "experience_years", "score"),
+)
+"""Columns of the library by which a few rows say most."""
 
 _COVER: Final = "•••"
 _ROWS: Final = 5
-_SHOWN: Final = 12
+_SHOWN: Final = 8
+"""Columns of the table's own."""
 
 
 def table_schema(
@@ -87,17 +94,19 @@ def preview(frame: pl.DataFrame | pl.LazyFrame, *, prefix: str = DEFAULT_PREFIX)
         |-------|-------------|
         | j•••  | 7.5         |
     """
-    shown = [prefix + name for name in _PLAIN]
+    plain = {prefix + name for name in _PLAIN}
     schema = frame.lazy().collect_schema()
-    # what says most comes first: who, what happened, how good
-    ranked = sorted(schema.names(), key=lambda name: (not name.startswith(prefix), schema[name].is_nested()))
-    columns = [name for name in schema.names() if name in {*schema.names()[:_SHOWN], *ranked[:_SHOWN]}]
+    telling = {prefix + name for name in _TELLING}
+    own = [name for name in schema.names() if not name.startswith(prefix)]
+    columns = [name for name in schema.names() if name in {*own[:_SHOWN], *telling}]
     rows = frame.lazy().select(columns).head(_ROWS).collect()
     covered = rows.select(
         pl.when(pl.col(name).is_not_null()).then(pl.lit(_COVER)).alias(name)
         if dtype.is_nested() or dtype == pl.Binary
         else pl.col(name).str.slice(0, 1) + _COVER
-        if dtype == pl.String and name not in shown
+        if dtype == pl.String and name not in plain
+        else pl.col(name).dt.to_string("%Y-%m-%d %H:%M")
+        if dtype == pl.Datetime
         else pl.col(name).cast(pl.String)
         for name, dtype in rows.schema.items()
     ).select(cs.string().fill_null(""))
@@ -138,8 +147,3 @@ def of_report(report: EnrichmentReport) -> dict[str, Any]:
     if report.resume_at is not None:
         told["resume_at"] = dg.MetadataValue.timestamp(report.resume_at)
     return told
-
-
-def added_schema(schema: pl.Schema, prefix: str = DEFAULT_PREFIX) -> pl.Schema:
-    """A table's schema with the columns that enrichment adds."""
-    return pl.Schema({**schema, **{prefix + name: dtype for name, dtype in ENRICHED.items()}})

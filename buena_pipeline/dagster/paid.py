@@ -15,6 +15,7 @@ from buena_pipeline.dagster.metadata import lineage, of_report, preview, table_s
 from buena_pipeline.enrich import Enricher
 from buena_pipeline.errors import InputError, SettingsError, StoreLockedError, VendorError
 from buena_pipeline.result import EnrichmentProgress, EnrichmentReport, Progress
+from buena_pipeline.terms import Terms
 
 _NEWS: Final = 10.0
 """Seconds between two lines of progress in a run's log."""
@@ -33,9 +34,9 @@ def enrich_asset(
 ) -> dg.MaterializeResult[Any]:
     """Enriches the leads of an asset, and says what that took.
 
-    Rate limits are waited for as long as the enricher's ``max_wait`` allows. Longer ones, a budget and used up
-    credits end it early: the table is whole, its rows say why they are deferred, and ``resume_at`` says when
-    to run again.
+    Rate limits are waited for as long as the enricher's ``max_wait`` allows. Longer ones, a budget and used
+    up credits end it early: the table is whole, its rows say why they are deferred, and ``resume_at`` says
+    when to run again.
 
     Args:
         enricher: what to buy through, and on which terms.
@@ -59,6 +60,7 @@ def enrich_asset(
     report, schema, own = result.report, result.frame.collect_schema(), leads.collect_schema()
     told = {
         **of_report(report),
+        **{name: value for name, value in _budgets(enricher.terms) if value is not None},
         "dagster/row_count": report.rows,
         "dagster/column_schema": table_schema(schema, prefix=enricher.prefix),
         "preview": preview(result.frame, prefix=enricher.prefix),
@@ -69,12 +71,16 @@ def enrich_asset(
     return dg.MaterializeResult(asset_key=asset, metadata=told, check_results=[_full(report, asset)])
 
 
+def _budgets(terms: Terms) -> list[tuple[str, float | None]]:
+    return [("max_credits", terms.max_credits), ("daily_credits", terms.daily_credits)]
+
+
 def fully_enriched(asset: dg.AssetKey) -> dg.AssetCheckSpec:
     """The check that ``enrich_asset`` reports: it warns while people are deferred."""
     return dg.AssetCheckSpec(
         "fully_enriched",
         asset=asset,
-        description="Nobody is deferred: no rate limit, budget or lack of credits left people to a later run.",
+        description="Nobody is deferred: no rate limit, budget or lack of credits left people for later.",
     )
 
 
@@ -108,10 +114,10 @@ def progress_in(log: Any) -> Progress:
         if not waits and time.monotonic() - spoke < _NEWS:
             return
         spoke, waiting_until = time.monotonic(), progress.waiting_until
-        until = f"; waiting until {waiting_until:%H:%M:%S} UTC for the rate limit" if waits else ""
-        log.info(
-            f"{progress.done:,} of {progress.total:,} people, {progress.credits_used:,g} credits used{until}"
-        )
+        news = f"{progress.done:,} of {progress.total:,} people, {progress.credits_used:,g} credits used"
+        if waits:
+            news += f"; waiting until {waiting_until:%H:%M:%S} UTC for the rate limit"
+        log.info(news)
 
     return told
 

@@ -23,8 +23,8 @@ class BuenaResource(dg.ConfigurableResource[Any]):
 
     api_key: str = Field(
         default="",
-        description='The API key, such as dg.EnvVar("BUENA_API_KEY"); without one BUENA_API_KEY is read when '
-        "somebody has to be bought.",
+        description='The API key, as dg.EnvVar("BUENA_API_KEY"); default: that variable, read when the '
+        "client is made.",
         json_schema_extra={"dagster__is_secret": True},
     )
     base_url: str = Field(

@@ -19,6 +19,7 @@ from buena_pipeline.dagster import (
 )
 from buena_pipeline.dagster.metadata import preview, table_schema
 from buena_pipeline.files import scan_table
+from buena_pipeline.schema import DEFAULT_PREFIX
 from dagster_project.lead_files import FILE, PERSON, ROW, together, with_common_names, with_people
 from dagster_project.settings import GROUP, LEADS_DIR, OWNERS
 from dagster_project.tables import TablesResource
@@ -65,7 +66,7 @@ def _rows(frame: pl.LazyFrame) -> int:
     tags={"data": "personal", "cost": "free"},
 )
 def raw_leads(context: dg.AssetExecutionContext, tables: TablesResource) -> dg.MaterializeResult:
-    """One file of leads as it was dropped: csv, parquet, ndjson or xlsx, columns that identify renamed alike."""
+    """One file of leads as it was dropped, with the columns that say who they are named as in all files."""
     file = context.partition_key
     leads = with_common_names(scan_table(LEADS_DIR / file), file=file)
     path = tables.write(leads, raw_leads.key.path[-1], partition=file)
@@ -82,14 +83,14 @@ def raw_leads(context: dg.AssetExecutionContext, tables: TablesResource) -> dg.M
     kinds={"polars", "parquet"},
     tags={"data": "personal", "cost": "free"},
 )
-def leads(context: dg.AssetExecutionContext, tables: TablesResource) -> dg.MaterializeResult:
-    """All files in one table, every row with the person it is: who comes twice is seen before anybody is paid."""
+def leads(tables: TablesResource) -> dg.MaterializeResult:
+    """All files in one table, with who each row is: whoever comes twice is seen before anybody is paid."""
     folder = tables.path("raw_leads").with_suffix("")
     files = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
     if not files:
         raise dg.Failure(
-            f"No file of leads has been read yet: put one into {LEADS_DIR.resolve()} and materialize raw_leads "
-            "for it, or switch on the sensor new_lead_files.",
+            f"No file of leads was read yet: put one into {LEADS_DIR.resolve()} and materialize raw_leads for "
+            "it, or switch on the sensor new_lead_files.",
             allow_retries=False,
         )
     path = tables.write(with_people(together(pl.scan_parquet(file) for file in files)), "leads")
@@ -100,7 +101,6 @@ def leads(context: dg.AssetExecutionContext, tables: TablesResource) -> dg.Mater
         files=pl.col(FILE).n_unique(),
     ).collect()
     rows, people, files_read = counts.row(0)
-    context.log.info(f"{rows:,} rows, {people:,} people in {files_read} files")
     return dg.MaterializeResult(metadata=_told(written, rows, people=people, files=files_read))
 
 
@@ -120,17 +120,17 @@ def enriched_leads(
     enrichment_store: EnrichmentStoreResource,
     tables: TablesResource,
 ) -> dg.MaterializeResult:
-    """Every lead with what the vendor knows of them. Bought is only who is not in the store yet; nobody twice.
+    """Every lead with what the vendor knows of them. Bought is only who is not in the store yet.
 
     What a rate limit, a budget or used up credits leave out is deferred: the rows say so, the check
     fully_enriched warns, and the sensor resume_enrichment goes on at resume_at.
     """
-    table, priority = tables.scan("leads"), None
-    if config.best_first:
-        scores = tables.scan("scored_leads").select(FILE, ROW, pl.col("buena_score").alias("_score"))
-        table = table.join(scores, on=[FILE, ROW], how="left", maintain_order="left")
-        priority = pl.col("_score")
-    with buena.client() as client:
+    with tables.snapshot("leads") as table, buena.client() as client:
+        priority = None
+        if config.best_first:
+            scores = tables.scan("scored_leads").select(FILE, ROW, _score=f"{DEFAULT_PREFIX}score")
+            table = table.join(scores, on=[FILE, ROW], how="left", maintain_order="left")
+            priority = pl.col("_score")
         enricher = Enricher(
             client,
             enrichment_store.store(),
@@ -163,9 +163,7 @@ def scored_leads(tables: TablesResource) -> dg.MaterializeResult:
     path = tables.write(score_frame(tables.scan("enriched_leads")), "scored_leads")
     written = pl.scan_parquet(path)
     rows, mean, scored = (
-        written.select(
-            pl.len(), pl.col("buena_score").mean().alias("mean"), pl.col("buena_score").count().alias("n")
-        )
+        written.select(pl.len(), mean=pl.col("buena_score").mean(), scored=pl.col("buena_score").count())
         .collect()
         .row(0)
     )
