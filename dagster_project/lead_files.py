@@ -1,13 +1,15 @@
-"""Files of leads under one roof: every file brings headers of its own, and all end up in one table."""
+"""Files of leads: every one brings headers of its own, and all end up in one table."""
 
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+import dagster as dg
 import polars as pl
 
 from buena_pipeline.columns import find_columns
 from buena_pipeline.errors import ColumnError
+from buena_pipeline.files import scan_table
 from buena_pipeline.identity import identify
 from buena_pipeline.people import group_people
 
@@ -19,15 +21,29 @@ ROW: Final = "lead_row"
 PERSON: Final = "person"
 
 
-def lead_files(folder: Path) -> list[str]:
-    """The names of the files of leads in a folder, sorted. Hidden ones are still being written."""
-    if not folder.is_dir():
-        return []
-    return sorted(
-        path.name
-        for path in folder.iterdir()
-        if path.is_file() and path.suffix.lower() in ENDINGS and not path.name.startswith(".")
-    )
+class LeadFilesResource(dg.ConfigurableResource):
+    """The folder in which files of leads are dropped."""
+
+    folder: str
+
+    def states(self) -> dict[str, str]:
+        """Each file's name, sorted, and something that changes with it. Hidden ones are still being written."""
+        folder = Path(self.folder)
+        if not folder.is_dir():
+            return {}
+        return {
+            path.name: f"{path.stat().st_mtime_ns}-{path.stat().st_size}"
+            for path in sorted(folder.iterdir())
+            if path.is_file() and path.suffix.lower() in ENDINGS and not path.name.startswith(".")
+        }
+
+    def scan(self, file: str) -> pl.LazyFrame:
+        """The leads of a file, with the columns that say who they are named as in all files.
+
+        Raises:
+            FileFormatError, ColumnError: if it cannot be read, or nothing says who the leads are.
+        """
+        return with_common_names(scan_table(Path(self.folder) / file), file=file)
 
 
 def with_common_names(leads: pl.LazyFrame, *, file: str) -> pl.LazyFrame:
