@@ -27,7 +27,7 @@ class LeadFilesResource(dg.ConfigurableResource):
     folder: str
 
     def states(self) -> dict[str, str]:
-        """Each file's name, sorted, and something that changes with it. Hidden ones are still being written."""
+        """The name of each file, and what changes with it. Hidden ones are still being written."""
         folder = Path(self.folder)
         if not folder.is_dir():
             return {}

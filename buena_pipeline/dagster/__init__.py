@@ -7,7 +7,7 @@ from buena_pipeline.errors import MissingExtraError
 
 try:
     from buena_pipeline.dagster.component import BuenaEnrichmentComponent
-    from buena_pipeline.dagster.paid import enrich_asset, fully_enriched, progress_in
+    from buena_pipeline.dagster.paid import enrich_asset, failing_at_once, fully_enriched, progress_in
     from buena_pipeline.dagster.resources import BuenaResource, EnrichmentStoreResource
 except ImportError as error:
     if error.name not in {"dagster", "pydantic"}:
@@ -19,6 +19,7 @@ __all__ = [
     "BuenaResource",
     "EnrichmentStoreResource",
     "enrich_asset",
+    "failing_at_once",
     "fully_enriched",
     "progress_in",
 ]

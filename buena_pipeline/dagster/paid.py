@@ -54,7 +54,7 @@ def enrich_asset(
             missing. Nothing that was bought is lost by it.
         dagster.RetryRequested: if other programs hold the store.
     """
-    with _explained():
+    with failing_at_once():
         result = enricher.run(leads.lazy())
         write(result.frame)
     report, schema, own = result.report, result.frame.collect_schema(), leads.collect_schema()
@@ -123,8 +123,13 @@ def progress_in(log: Any) -> Progress:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """Errors as Dagster has them: those that a retry would only repeat end the run at once."""
+def failing_at_once() -> Iterator[None]:
+    """Errors of the library as Dagster has them: what a retry would only repeat ends the run at once.
+
+    Raises:
+        dagster.Failure: with the message of the error, and no retries.
+        dagster.RetryRequested: if other programs hold the store.
+    """
     try:
         yield
     except StoreLockedError as error:

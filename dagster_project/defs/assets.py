@@ -14,14 +14,14 @@ from buena_pipeline.dagster import (
     BuenaResource,
     EnrichmentStoreResource,
     enrich_asset,
+    failing_at_once,
     fully_enriched,
     progress_in,
 )
 from buena_pipeline.dagster.metadata import preview, table_schema
-from buena_pipeline.files import scan_table
 from buena_pipeline.schema import DEFAULT_PREFIX
-from dagster_project.lead_files import FILE, PERSON, ROW, together, with_common_names, with_people
-from dagster_project.settings import GROUP, LEADS_DIR, OWNERS
+from dagster_project.lead_files import FILE, PERSON, ROW, LeadFilesResource, together, with_people
+from dagster_project.settings import GROUP, OWNERS
 from dagster_project.tables import TablesResource
 
 lead_files = dg.DynamicPartitionsDefinition(name="lead_file")
@@ -65,11 +65,13 @@ def _rows(frame: pl.LazyFrame) -> int:
     kinds={"polars", "parquet"},
     tags={"data": "personal", "cost": "free"},
 )
-def raw_leads(context: dg.AssetExecutionContext, tables: TablesResource) -> dg.MaterializeResult:
+def raw_leads(
+    context: dg.AssetExecutionContext, lead_folder: LeadFilesResource, tables: TablesResource
+) -> dg.MaterializeResult:
     """One file of leads as it was dropped, with the columns that say who they are named as in all files."""
     file = context.partition_key
-    leads = with_common_names(scan_table(LEADS_DIR / file), file=file)
-    path = tables.write(leads, raw_leads.key.path[-1], partition=file)
+    with failing_at_once():
+        path = tables.write(lead_folder.scan(file), "raw_leads", partition=file)
     written = pl.scan_parquet(path)
     return dg.MaterializeResult(
         metadata=_told(written, _rows(written), **{"dagster/uri": dg.MetadataValue.path(str(path))})
@@ -83,13 +85,13 @@ def raw_leads(context: dg.AssetExecutionContext, tables: TablesResource) -> dg.M
     kinds={"polars", "parquet"},
     tags={"data": "personal", "cost": "free"},
 )
-def leads(tables: TablesResource) -> dg.MaterializeResult:
+def leads(lead_folder: LeadFilesResource, tables: TablesResource) -> dg.MaterializeResult:
     """All files in one table, with who each row is: whoever comes twice is seen before anybody is paid."""
     folder = tables.path("raw_leads").with_suffix("")
     files = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
     if not files:
         raise dg.Failure(
-            f"No file of leads was read yet: put one into {LEADS_DIR.resolve()} and materialize raw_leads for "
+            f"No file of leads was read yet: put one into {lead_folder.folder} and materialize raw_leads for "
             "it, or switch on the sensor new_lead_files.",
             allow_retries=False,
         )
@@ -125,8 +127,8 @@ def enriched_leads(
     What a rate limit, a budget or used up credits leave out is deferred: the rows say so, the check
     fully_enriched warns, and the sensor resume_enrichment goes on at resume_at.
     """
-    with tables.snapshot("leads") as table, buena.client() as client:
-        priority = None
+    with tables.snapshot("leads") as all_leads, buena.client() as client:
+        table, priority = all_leads, None
         if config.best_first:
             scores = tables.scan("scored_leads").select(FILE, ROW, _score=f"{DEFAULT_PREFIX}score")
             table = table.join(scores, on=[FILE, ROW], how="left", maintain_order="left")

@@ -6,8 +6,7 @@ from typing import Final
 import dagster as dg
 
 from dagster_project.defs.assets import enriched_leads, lead_files, raw_leads
-from dagster_project.lead_files import lead_files as files_in
-from dagster_project.settings import LEADS_DIR
+from dagster_project.lead_files import LeadFilesResource
 
 _STALE_AFTER_DAYS: Final = 30.0
 _STALE_CREDITS: Final = 500.0
@@ -44,13 +43,15 @@ stale_refresh = dg.ScheduleDefinition(name="stale_refresh", job=refresh, cron_sc
 
 
 @dg.sensor(job=read_files, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
-def new_lead_files(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+def new_lead_files(
+    context: dg.SensorEvaluationContext, lead_folder: LeadFilesResource
+) -> dg.SensorResult | dg.SkipReason:
     """Reads every file that is new in the folder of leads, or has changed."""
-    states = {name: str((LEADS_DIR / name).stat().st_mtime_ns) for name in files_in(LEADS_DIR)}
+    states = lead_folder.states()
     seen = dict(line.rpartition("=")[::2] for line in (context.cursor or "").splitlines())
     changed = [name for name, state in states.items() if seen.get(name) != state]
     if not changed:
-        return dg.SkipReason(f"No new file in {LEADS_DIR.resolve()}.")
+        return dg.SkipReason(f"No new file in {lead_folder.folder}.")
     known = set(context.instance.get_dynamic_partitions("lead_file"))
     return dg.SensorResult(
         run_requests=[

@@ -3,7 +3,8 @@
 import dagster as dg
 
 from buena_pipeline.dagster import BuenaResource, EnrichmentStoreResource
-from dagster_project.settings import DATA_DIR, SANDBOX, STORE
+from dagster_project.lead_files import LeadFilesResource
+from dagster_project.settings import DATA_DIR, LEADS_DIR, SANDBOX, STORE
 from dagster_project.tables import TablesResource
 
 
@@ -15,6 +16,7 @@ def resources() -> dg.Definitions:
         resources={
             "buena": api,
             "enrichment_store": EnrichmentStoreResource(path=str(STORE)),
+            "lead_folder": LeadFilesResource(folder=str(LEADS_DIR.resolve())),
             "tables": TablesResource(folder=str(DATA_DIR)),
         }
     )
