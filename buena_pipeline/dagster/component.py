@@ -1,6 +1,7 @@
-"""Enrichment for a Dagster project in ten lines of YAML: leads from where to where, and what may be spent."""
+"""Enrichment for a Dagster project in ten lines of YAML: leads from where to where, and what may be spent.
 
-from __future__ import annotations
+No ``from __future__ import annotations`` here: Dagster reads the annotation of ``context`` as it stands.
+"""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -32,7 +33,7 @@ class Place(dg.Model, dg.Resolvable):
     table: str | None = Field(default=None, description="A table in it; to read from, also a view.")
 
     @model_validator(mode="after")
-    def _is_one(self) -> Place:
+    def _is_one(self) -> "Place":
         places = (self.file is not None) + (self.database is not None)
         if places != 1 or (self.database is None) != (self.table is None):
             raise ValueError("name one place: a file, or a database and a table in it")

@@ -13,7 +13,7 @@ _STALE_CREDITS: Final = 500.0
 """Credits a day for buying again what is old."""
 
 read_files = dg.define_asset_job(
-    "read_lead_files", selection=[raw_leads], partitions_def=lead_files, description="Reads files of leads."
+    "read_lead_files", selection=[raw_leads], description="Reads files of leads."
 )
 enrich = dg.define_asset_job(
     "enrich_leads",

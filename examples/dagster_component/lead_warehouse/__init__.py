@@ -1,0 +1,1 @@
+"""A Dagster project that enriches a table of leads."""

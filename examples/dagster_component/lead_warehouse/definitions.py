@@ -1,0 +1,11 @@
+"""The code location: whatever stands in ``defs``."""
+
+from pathlib import Path
+
+import dagster as dg
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """All components of the folder ``defs``."""
+    return dg.load_from_defs_folder(path_within_project=Path(__file__).parent)

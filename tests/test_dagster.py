@@ -1,0 +1,400 @@
+"""The Dagster project, materialized: tables, credits, checks, and what happens when the vendor or a run stops."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+dg = pytest.importorskip("dagster")
+
+import polars as pl  # noqa: E402
+
+from buena_pipeline import EnrichmentStore, Sandbox  # noqa: E402
+from buena_pipeline.dagster import BuenaResource, EnrichmentStoreResource  # noqa: E402
+from buena_pipeline.sandbox.faults import Fault  # noqa: E402
+from dagster_project.defs import assets, automation, checks  # noqa: E402
+from dagster_project.lead_files import LeadFilesResource  # noqa: E402
+from dagster_project.tables import TablesResource  # noqa: E402
+
+ALL_CHECKS = [
+    checks.every_row_is_back,
+    checks.schema_is_documented,
+    checks.nobody_is_charged_twice,
+    checks.fill_rate_holds,
+    checks.few_are_unknown_to_the_vendor,
+    checks.budget_is_kept,
+]
+AFTER_THE_FILES = [
+    assets.leads,
+    assets.enriched_leads,
+    assets.scored_leads,
+    assets.credit_ledger,
+    assets.lead_coverage,
+    *ALL_CHECKS,
+]
+
+
+class Project:
+    """The project in a folder of its own, against one sandbox."""
+
+    def __init__(self, folder: Path, sandbox: Sandbox) -> None:
+        self.folder = folder
+        self.sandbox = sandbox
+        self.drop = folder / "leads"
+        self.drop.mkdir()
+        (folder / "dagster").mkdir()
+        self.instance = dg.DagsterInstance.ephemeral(tempdir=str(folder / "dagster"))
+        self.tables = TablesResource(folder=str(folder / "data"))
+        self.resources = {
+            "buena": BuenaResource(api_key=sandbox.api_key, base_url=sandbox.url),
+            "enrichment_store": EnrichmentStoreResource(path=str(folder / "buena.duckdb")),
+            "lead_folder": LeadFilesResource(folder=str(self.drop)),
+            "tables": self.tables,
+        }
+
+    @property
+    def store(self) -> EnrichmentStore:
+        """What was bought."""
+        return EnrichmentStore(self.folder / "buena.duckdb")
+
+    def put(self, name: str, people: range) -> None:
+        """A file of leads, one row for each number."""
+        rows = pl.DataFrame({"Work Email": [f"person{number}@acme{number % 7}.example" for number in people]})
+        rows.write_csv(self.drop / name)
+
+    def read(self, *names: str) -> None:
+        """Materializes ``raw_leads`` for these files."""
+        self.instance.add_dynamic_partitions("lead_file", list(names))
+        for name in names:
+            assert self.run([assets.raw_leads], partition_key=name).success
+
+    def run(
+        self, what: list[Any] | None = None, *, config: Mapping[str, Any] | None = None, **more: Any
+    ) -> Any:
+        """Materializes some assets, all behind the files by default."""
+        return dg.materialize(
+            AFTER_THE_FILES if what is None else what,
+            resources=self.resources,
+            instance=self.instance,
+            run_config={"ops": {"enriched_leads": {"config": dict(config)}}} if config else None,
+            raise_on_error=False,
+            **more,
+        )
+
+    def charges(self) -> list[int]:
+        """How often each person was charged, by the sandbox's count."""
+        return self.sandbox.charges()["count"].to_list()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """A project in which nothing has happened yet; the sandbox finds everybody."""
+    with Sandbox(limits=None, not_found=0.0) as sandbox:
+        project = Project(tmp_path, sandbox)
+        with project.instance:
+            yield project
+
+
+def told(result: Any, asset: str) -> dict[str, Any]:
+    """The metadata of an asset's materialization, as plain values."""
+    (event,) = [
+        event for event in result.get_asset_materialization_events() if event.asset_key == dg.AssetKey(asset)
+    ]
+    return {name: entry.value for name, entry in event.materialization.metadata.items()}
+
+
+def passed(result: Any) -> dict[str, bool]:
+    """Which checks passed."""
+    return {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
+
+
+def failure(result: Any) -> str:
+    """What the first failed step says."""
+    (event, *_) = [event for event in result.all_events if event.is_step_failure]
+    return str(event.step_failure_data.error.to_string())
+
+
+def test_first_and_second_run(project: Project) -> None:
+    """The first run buys everybody once; the second one costs nothing, and every check passes in both."""
+    project.put("a.csv", range(30))
+    project.put("b.csv", range(20, 60))
+    project.read("a.csv", "b.csv")
+    first = project.run()
+    assert first.success
+    assert all(passed(first).values()), passed(first)
+    assert told(first, "leads")["people"] == 60
+    report = told(first, "enriched_leads")
+    assert (report["credits_used"], report["bought"], report["duplicate_rows"]) == (60.0, 60, 10)
+    assert report["coverage"] == 1.0
+    assert report["dagster/row_count"] == 70
+    second = project.run()
+    assert second.success
+    assert all(passed(second).values()), passed(second)
+    assert (told(second, "enriched_leads")["credits_used"], told(second, "enriched_leads")["cached"]) == (
+        0.0,
+        60,
+    )
+    assert project.charges() == [1] * 60
+    scored = project.tables.scan("scored_leads").collect()
+    assert scored["lead_row"].to_list() == [*range(1, 31), *range(1, 41)]
+    assert scored["buena_score"].null_count() == 0
+    assert told(second, "credit_ledger")["credits_used_in_all"] == 60.0
+    assert told(second, "lead_coverage")["share/title"] > 0.0
+
+
+def test_no_personal_data_in_what_dagster_shows(project: Project) -> None:
+    """No e-mail address, name or phone number is in any metadata, log or check."""
+    project.put("a.csv", range(10))
+    project.read("a.csv")
+    result = project.run()
+    enriched = project.tables.scan("enriched_leads").collect()
+    personal = {
+        value
+        for name in ("email", "buena_email", "buena_last_name", "buena_phone", "buena_linkedin_url")
+        for value in enriched[name].drop_nulls()
+    }
+    shown = "\n".join(str(event) for event in result.all_events)
+    assert "preview" in shown
+    assert len(personal) > 20
+    assert not [value for value in personal if value in shown]
+
+
+def test_columns_and_where_they_come_from(project: Project) -> None:
+    """The UI gets a type and a meaning for every column that is added, and what it was found by."""
+    project.put("a.csv", range(5))
+    project.read("a.csv")
+    shown = told(project.run(), "enriched_leads")
+    columns = {column.name: column for column in shown["dagster/column_schema"].columns}
+    assert columns["buena_title"].description == "Job title."
+    assert all(column.description for name, column in columns.items() if name.startswith("buena_"))
+    lineage = shown["dagster/column_lineage"].deps_by_column
+    assert [dep.column_name for dep in lineage["lead_row"]] == ["lead_row"]
+    assert [dep.column_name for dep in lineage["buena_title"]] == ["email"]
+
+
+def test_out_of_credits_halfway(project: Project) -> None:
+    """402: green, partial, with a warning; the next run with new credits goes on, and nobody pays twice."""
+    project.sandbox.credits = 70
+    project.put("a.csv", range(160))
+    project.read("a.csv")
+    first = project.run()
+    assert first.success
+    shown = told(first, "enriched_leads")
+    assert (shown["bought"], shown["deferred"]) == (70, 90)
+    assert "credits" in shown["deferred_reason"]
+    outcome = passed(first)
+    assert outcome.pop("fully_enriched") is False
+    assert all(outcome.values()), outcome
+    project.sandbox.credits = 1000
+    second = project.run()
+    assert passed(second)["fully_enriched"]
+    assert project.charges() == [1] * 160
+
+
+def test_a_short_rate_limit_is_waited_for(project: Project) -> None:
+    """429 for a moment: the run waits, and everybody is enriched."""
+    project.put("a.csv", range(10))
+    project.read("a.csv")
+    project.sandbox.inject(Fault("rate_limited", times=1, wait=0.1))
+    result = project.run()
+    assert told(result, "enriched_leads")["deferred"] == 0
+    assert passed(result)["fully_enriched"]
+
+
+def test_a_long_rate_limit_is_resumed(project: Project) -> None:
+    """429 for an hour: green and partial, with ``resume_at``; the sensor starts a run then, not before."""
+    project.put("a.csv", range(10))
+    project.read("a.csv")
+    project.sandbox.inject(Fault("rate_limited", times=1, wait=3600))
+    result = project.run(config={"max_wait_seconds": 0.0})
+    assert result.success
+    shown = told(result, "enriched_leads")
+    assert shown["deferred"] == 10
+    assert 3500 < shown["resume_at"] - time.time() < 3700
+    assert passed(result)["fully_enriched"] is False
+    waits = automation.resume_enrichment(dg.build_sensor_context(instance=project.instance))
+    assert isinstance(waits, dg.SkipReason)
+    assert "from" in waits.skip_message
+
+
+def test_the_sensor_resumes_when_the_moment_has_come(project: Project) -> None:
+    """A materialization whose ``resume_at`` is over asks for one run, named after the one it resumes."""
+
+    def sensor() -> Any:
+        return automation.resume_enrichment(dg.build_sensor_context(instance=project.instance))
+
+    assert "Nothing" in sensor().skip_message
+    for moment, expected in ((None, "left nobody"), (datetime.now(UTC) - timedelta(minutes=1), "resume-")):
+        metadata = {} if moment is None else {"resume_at": dg.MetadataValue.timestamp(moment)}
+        project.instance.report_runless_asset_event(
+            dg.AssetMaterialization("enriched_leads", metadata=metadata)
+        )
+        answer = sensor()
+        assert expected in (
+            answer.run_key or "" if isinstance(answer, dg.RunRequest) else answer.skip_message
+        )
+
+
+def test_a_wrong_key_fails_at_once(project: Project) -> None:
+    """401 and 403: no retry, and the message says what is wrong, but not the key."""
+    project.put("a.csv", range(3))
+    project.read("a.csv")
+    for fault, expected in (("unauthorized", "BUENA_API_KEY"), ("forbidden", "leads:enrich")):
+        project.sandbox.inject(Fault(fault, times=1))
+        result = project.run()
+        assert not result.success
+        assert expected in failure(result)
+        assert project.sandbox.api_key not in failure(result)
+        assert not [event for event in result.all_events if event.is_step_up_for_retry]
+    assert project.charges() == []
+
+
+def test_a_new_file(project: Project) -> None:
+    """The sensor adds a partition for each new file, and none twice; only who is new in it is bought."""
+
+    def sensor(cursor: str | None) -> Any:
+        context = dg.build_sensor_context(
+            instance=project.instance,
+            cursor=cursor,
+            resources={"lead_folder": project.resources["lead_folder"]},
+        )
+        return automation.new_lead_files(context)
+
+    assert "No new file" in sensor(None).skip_message
+    project.put("a.csv", range(10))
+    (project.drop / "notes.txt").write_text("not leads", encoding="utf-8")
+    found = sensor(None)
+    assert [request.partition_key for request in found.run_requests] == ["a.csv"]
+    assert found.dynamic_partitions_requests[0].partition_keys == ["a.csv"]
+    assert "No new file" in sensor(found.cursor).skip_message
+    project.read("a.csv")
+    project.run()
+    project.put("b.csv", range(5, 15))
+    again = sensor(found.cursor)
+    assert [request.partition_key for request in again.run_requests] == ["b.csv"]
+    project.read("b.csv")
+    result = project.run()
+    assert told(result, "enriched_leads")["bought"] == 5
+    assert project.charges() == [1] * 15
+
+
+def test_twelve_files(project: Project) -> None:
+    """A backfill of twelve files that overlap pays once per person over all of them."""
+    names = [f"{number:02}.csv" for number in range(12)]
+    for number, name in enumerate(names):
+        project.put(name, range(number * 10, number * 10 + 25))
+    project.read(*names)
+    result = project.run()
+    assert told(result, "leads")["files"] == 12
+    assert told(result, "enriched_leads")["dagster/row_count"] == 300
+    assert project.charges() == [1] * 135
+
+
+def test_budget_and_best_first(project: Project) -> None:
+    """A budget is kept, the best scored leads are bought first, and the check says so."""
+    project.put("a.csv", range(60))
+    project.read("a.csv")
+    project.run()
+    before = project.tables.scan("scored_leads").collect()
+    result = project.run(config={"max_age_days": 0.0, "max_credits": 20.0, "best_first": True})
+    assert told(result, "enriched_leads")["credits_used"] == 20.0
+    assert passed(result)["budget_is_kept"]
+    assert "_score" not in project.tables.scan("enriched_leads").collect_schema()
+    twice = project.sandbox.charges().filter(pl.col("count") == 2).height
+    assert twice == 20
+    again = project.tables.scan("enriched_leads").filter(pl.col("buena_status") == "enriched").collect()
+    scores = before.join(again, on="email", how="semi")["buena_score"]
+    assert scores.min() >= before["buena_score"].sort(descending=True)[20]
+
+
+def test_what_cannot_be_used_says_so(project: Project) -> None:
+    """No file yet, a broken file, a file of nobody: each fails with what to do, and no traceback of polars."""
+    assert "put one into" in failure(project.run([assets.leads]))
+    assert "materialize the asset" in failure(project.run([assets.enriched_leads]))
+    project.instance.add_dynamic_partitions("lead_file", ["broken.parquet", "nobody.csv"])
+    (project.drop / "broken.parquet").write_bytes(b"PAR1 but not really")
+    (project.drop / "nobody.csv").write_text("colour\nblue\n", encoding="utf-8")
+    for name in ("broken.parquet", "nobody.csv"):
+        message = failure(project.run([assets.raw_leads], partition_key=name))
+        assert name in message
+        assert "Failure" in message.splitlines()[0]
+
+
+RUN = """
+import sys
+from pathlib import Path
+import dagster as dg
+from buena_pipeline.dagster import BuenaResource, EnrichmentStoreResource
+from dagster_project.defs import assets
+from dagster_project.lead_files import LeadFilesResource
+from dagster_project.tables import TablesResource
+folder, url, key = sys.argv[1:]
+result = dg.materialize(
+    [assets.leads, assets.enriched_leads],
+    resources={
+        "buena": BuenaResource(api_key=key, base_url=url),
+        "enrichment_store": EnrichmentStoreResource(path=f"{folder}/buena.duckdb"),
+        "lead_folder": LeadFilesResource(folder=f"{folder}/leads"),
+        "tables": TablesResource(folder=f"{folder}/data"),
+    },
+)
+sys.exit(not result.success)
+"""
+
+
+def start(project: Project) -> subprocess.Popen[bytes]:
+    """A run in a process of its own."""
+    command = [sys.executable, "-c", RUN, str(project.folder), project.sandbox.url, project.sandbox.api_key]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+    }
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """Waits for something, for half a minute at most."""
+    until = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_killed_halfway(project: Project) -> None:
+    """``kill -9`` in the middle of buying, then again: nobody whose answer is in the store pays twice."""
+    project.put("a.csv", range(400))
+    project.read("a.csv")
+    project.sandbox.inject(Fault("latency", times=None, wait=0.1, after=4))
+    with start(project) as run:
+        wait_until(lambda: project.sandbox.requests >= 5)
+        run.kill()
+    project.sandbox.clear_faults()
+    result = project.run()
+    assert result.success
+    outcome = passed(result)
+    assert outcome["nobody_is_charged_twice"]
+    assert outcome["every_row_is_back"]
+    assert set(project.charges()) == {1}
+    lost = told(result, "enriched_leads")["unknown_outcome"]
+    assert told(result, "enriched_leads")["deferred"] == lost
+
+
+def test_two_runs_at_once(project: Project) -> None:
+    """Two processes over one store: no lock error, both tables whole, and everybody is paid once."""
+    project.put("a.csv", range(200))
+    project.read("a.csv")
+    with start(project) as one, start(project) as other:
+        assert (one.wait(120), other.wait(120)) == (0, 0)
+    assert project.charges() == [1] * 200
+    enriched = project.tables.scan("enriched_leads").collect()
+    assert enriched.height == 200
+    assert set(enriched["buena_status"]) <= {"enriched", "cached"}
