@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+DAGSTER_HOME ?= $(CURDIR)/data/dagster
 UV := $(shell command -v uv 2>/dev/null)
 
 ifdef UV
@@ -15,7 +16,7 @@ INSTALL_PEER := $(VENV)-openaivec/bin/python -m pip install --quiet --disable-pi
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture lint types contract format check clean bench bench-quick bench-ledger
+.PHONY: help demo dagster test test-ui torture lint types contract format check clean bench bench-quick bench-ledger
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +56,13 @@ format: $(VENV)/.dev ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+dagster: $(VENV)/.dagster ## the pipeline in Dagster's UI at http://localhost:3000; no key, no network
+	@mkdir -p $(DAGSTER_HOME) && cp dagster.yaml $(DAGSTER_HOME)/dagster.yaml
+	DAGSTER_HOME=$(DAGSTER_HOME) DAGSTER_DISABLE_TELEMETRY=1 $(BIN)/dg dev --port $(or $(PORT),3000)
+
+test-ui: $(VENV)/.ui ## the same pipeline, driven through the UI by a headless Chromium
+	$(BIN)/python -m pytest tests/ui --no-cov -p no:randomly
+
 clean: ## remove the environment and all caches
 	rm -rf $(VENV) $(VENV)-openaivec .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
 
@@ -72,10 +80,20 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
 	$(INSTALL) --editable ".[sandbox,cli]"
 	@touch $@
 
+$(VENV)/.dagster: $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) ..."
+	$(INSTALL) --editable ".[sandbox,cli,dagster]"
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/.ui: $(VENV)/.dev
+	@command -v chromium >/dev/null || { echo "Chromium is needed: apt-get install chromium"; exit 1; }
+	$(INSTALL) --editable ".[ui]"
+	@touch $@
+
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) ..."
 	$(INSTALL) --editable ".[dev]"
-	@touch $@ $(VENV)/.demo
+	@touch $@ $(VENV)/.demo $(VENV)/.dagster
 
 # openaivec, which is measured beside the library, has an environment of its own; without it the rest is measured.
 $(VENV)/.bench: $(BIN)/python pyproject.toml constraints.txt
