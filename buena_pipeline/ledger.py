@@ -66,7 +66,7 @@ class Turn:
         if self._frames and self._ledger.heard_of_limits():
             self.enter()
         if account.limits is None:
-            blocked = self._transaction.blocked_until(account.name, now=self.now)
+            blocked = self._ledger.blocked_until(self._transaction, now=self.now)
             return (0, blocked) if blocked else (places, self.now)
         traffic = self._transaction.traffic(account.name, now=self.now)
         sent, limits = traffic.sent, account.limits
@@ -145,6 +145,7 @@ class Ledger(Entries):
         self._extent: Extent | None = None
         self.is_alone = False
         self._others_acted = False
+        self._blocked: datetime | None = None
         self._flying: list[_Flying] = []
         self._revealed: set[str] = set()
 
@@ -237,6 +238,12 @@ class Ledger(Entries):
         self._postings = Postings()
         return _kept(error, entry.parent)
 
+    def blocked_until(self, transaction: Transaction, *, now: datetime) -> datetime | None:
+        """What a 429 has asked for, if that is still to come; nothing new while nobody has written of one."""
+        if not self.is_alone or self._blocked or self.heard_of_limits():
+            self._blocked = transaction.blocked_until(self.account.name, now=now)
+        return self._blocked
+
     def must_look_again(self, batches: Sequence[Batch]) -> bool:
         """Whether something has come that bears on whom to buy, from others or in an answer of this run."""
         return self._others_acted or (
@@ -300,7 +307,7 @@ class Ledger(Entries):
     def _with_lost_keys(
         self, frames: dict[str, pl.DataFrame], file_id: str | None
     ) -> dict[str, pl.DataFrame]:
-        """Also the keys that people were asked with, if the file was written anew since, or is another one."""
+        """Also the keys that people were asked with, if the file was written anew or replaced since then."""
         lost = [
             self._keys_of(asked, flying.asked_at)
             for flying in self._flying
