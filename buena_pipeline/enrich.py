@@ -338,8 +338,12 @@ class Enricher:
         columns = self.check(table.schema)
         survey = Survey(columns.names, movable=table.is_lazy)
         for chunk in table.chunks(columns.names, with_priority=True, wanted=wanted):
-            survey.add(chunk, digest_columns(identify(chunk, columns)))
+            read = identify(chunk, columns)
+            keys = digest_columns(read)
+            survey.add(chunk, keys)
         draft = Draft.of(survey, columns, began=began)
+        if survey.rows and survey.rows == chunk.height:
+            draft.only_chunk = read, keys
         with self.store.consult() as turn:
             if run_id and not self.store.read_only:
                 turn.settle_unknown(now=datetime.now(UTC))
@@ -348,7 +352,13 @@ class Enricher:
     def _describe(self, table: LeadTable, draft: Draft) -> None:
         """Reads what can be sent of the people who are to be bought."""
         wanted = draft.undescribed()
+        only_chunk, draft.only_chunk = draft.only_chunk, None
         if wanted is None:
+            return
+        if only_chunk is not None:
+            some = wanted.gather(draft.person).fill_null(value=False)
+            read, keys_read = only_chunk
+            draft.describe(read.filter(some), keys_read.filter(some), draft.person.filter(some))
             return
         offset = 0
         rows, keys, people = [], [], []
