@@ -50,6 +50,9 @@ _TURNS_AHEAD: Final = 5
 _MOST_AHEAD: Final = 2
 """Requests ahead for each connection at most: after a crash their people are of unknown outcome, too."""
 
+_AT_FIRST: Final = 4
+"""Connections for each request ahead while no answer has told how long it takes."""
+
 _IN_VAIN: Final = _MOST_AHEAD + 2
 """Answers that each connection could bring during a turn, from which on requests ahead do not help."""
 
@@ -182,6 +185,8 @@ class Buyer:
 
     def _ahead(self) -> int:
         """Requests entered before there is a connection for them."""
+        if not self._answer_takes:
+            return self._concurrency // _AT_FIRST
         return math.ceil(self._concurrency * min(_TURNS_AHEAD * self._rounds, _MOST_AHEAD))
 
     def _spare(self) -> int:
@@ -191,7 +196,9 @@ class Buyer:
         left to send, and when all that is ahead would be answered before the turn ends.
         """
         if not self._backlog or self.bill.stopped is not None:
-            return -self._concurrency
+            # while the last answers are on their way, those before are entered
+            last = math.ceil(self._concurrency * self._rounds)
+            return last - self._concurrency if last < len(self._flights) else -self._concurrency
         if self._rounds > _IN_VAIN:
             return -(self._concurrency * 3 // 4)
         return math.ceil(self._concurrency * min(self._rounds, _MOST_AHEAD))

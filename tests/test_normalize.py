@@ -11,12 +11,15 @@ from buena_pipeline.normalize import (
     clean_text,
     company_key,
     email,
+    email_address,
     email_addresses,
+    email_key,
     linkedin,
     names,
     person_name_key,
     split_full_name,
 )
+from buena_pipeline.normalize.email import mailbox_of
 from buena_pipeline.normalize.linkedin import profile
 from buena_pipeline.normalize.names import cleaned_company, cleaned_names
 from buena_pipeline.normalize.text import all_at_once, where
@@ -97,6 +100,15 @@ def test_plain_addresses_are_what_any_cell_would_give(frame: pl.DataFrame, most:
     thorough = email._written(pl.col("x").str.to_lowercase(), [f"address_{nth}" for nth in range(most)])
     found, expected = frame.select(found=email_addresses(pl.col("x"), most=most), expected=thorough)
     assert found.struct.unnest().equals(expected.struct.unnest())
+
+
+@given(MAILS)
+def test_usual_addresses_have_the_key_that_any_cell_would_give(frame: pl.DataFrame) -> None:
+    """Addresses without plus tag or Google's dots are their own key, as by the way for all others."""
+    found, expected = frame.select(
+        found=email_key(pl.col("x")), expected=mailbox_of(email_address(pl.col("x")))
+    )
+    assert found.to_list() == expected.to_list()
 
 
 @given(URLS)
