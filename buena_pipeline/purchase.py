@@ -50,9 +50,6 @@ _TURNS_AHEAD: Final = 5
 _MOST_AHEAD: Final = 2
 """Requests ahead for each connection at most: after a crash their people are of unknown outcome, too."""
 
-_AT_FIRST: Final = 4
-"""Connections for each request ahead while no answer has told how long it takes."""
-
 _IN_VAIN: Final = _MOST_AHEAD + 2
 """Answers that each connection could bring during a turn, from which on requests ahead do not help."""
 
@@ -185,8 +182,6 @@ class Buyer:
 
     def _ahead(self) -> int:
         """Requests entered before there is a connection for them."""
-        if not self._answer_takes:
-            return self._concurrency // _AT_FIRST
         return math.ceil(self._concurrency * min(_TURNS_AHEAD * self._rounds, _MOST_AHEAD))
 
     def _spare(self) -> int:

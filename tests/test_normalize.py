@@ -151,6 +151,7 @@ def test_usual_letters_are_what_any_script_would_give(frame: pl.DataFrame) -> No
 
 
 @given(NAMES)
+@example(pl.DataFrame({"x": ["\u0301 Jane", "- Jane", "Jane -", "' Jane", "Jane \u2019", "'t Hooft"]}))
 def test_plain_full_names_are_split_as_any(frame: pl.DataFrame) -> None:
     """Words without titles, degrees, initials or commas are split as everything else."""
     found, expected = frame.select(
