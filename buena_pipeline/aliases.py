@@ -5,24 +5,34 @@ Pure functions of frames; the store keeps what they say.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 import polars as pl
 
 from buena_pipeline.normalize import email_key, is_role_mailbox, linkedin_slug
 from buena_pipeline.schema import KEY_KIND
 
-ALIAS_KEYS = pl.Schema({"person_id": pl.String(), "kind": KEY_KIND, "value": pl.String()})
+ALIAS_KEYS: Final = pl.Schema({"person_id": pl.String(), "kind": KEY_KIND, "value": pl.String()})
+
+_SLUG: Final = linkedin_slug(pl.col("linkedin_url")).alias("value")
+
+_PERSONAL: Final = ~is_role_mailbox(pl.col("address")).fill_null(value=True)
+
+_MAILBOX: Final = email_key(pl.col("address")).alias("value")
 
 
-def answer_keys(records: pl.DataFrame) -> pl.DataFrame:
+def answer_keys(records: pl.DataFrame, *, along: Sequence[str] = ()) -> pl.DataFrame:
     """The keys that answers confirm: LinkedIn profile, e-mail address, alternative addresses.
 
     Role mailboxes are left out: ``sales@`` is in the answers of many.
 
     Args:
         records: ``person_id`` with the columns of ``schema.RECORD``.
+        along: columns that go along with each key.
 
     Returns:
-        ``person_id``, ``kind`` and ``value``, each pair once, in the order of the records.
+        ``person_id``, ``kind`` and ``value``, each pair once, in the order of the records; then the others.
 
     Example:
         >>> answer_keys(pl.DataFrame({
@@ -33,19 +43,17 @@ def answer_keys(records: pl.DataFrame) -> pl.DataFrame:
 
     Rests on ``EnrichedData``: ``email``, ``alternativeEmails`` and ``linkedinUrl``.
     """
-    linkedin = records.select(
-        "person_id", pl.lit("linkedin").alias("kind"), linkedin_slug(pl.col("linkedin_url")).alias("value")
-    )
+    person = ["person_id", *along]
+    linkedin = records.select(*person, pl.lit("linkedin", KEY_KIND).alias("kind"), _SLUG)
     addresses = pl.concat(
         [
-            records.select("person_id", pl.col("email").alias("address")),
-            records.select("person_id", pl.col("alternative_emails").alias("address")).explode("address"),
+            records.select(*person, address="email"),
+            records.select(*person, address="alternative_emails").explode("address"),
         ]
     )
-    email = addresses.filter(~is_role_mailbox(pl.col("address")).fill_null(value=True)).select(
-        "person_id", pl.lit("email").alias("kind"), email_key(pl.col("address")).alias("value")
-    )
-    return pl.concat([linkedin, email]).drop_nulls("value").unique(maintain_order=True).cast(ALIAS_KEYS)
+    email = addresses.filter(_PERSONAL).select(*person, pl.lit("email", KEY_KIND).alias("kind"), _MAILBOX)
+    keys = pl.concat([linkedin, email]).filter(pl.col("value").is_not_null())
+    return keys.select(*ALIAS_KEYS.names(), *along).unique(maintain_order=True)
 
 
 def link_people(shared: pl.DataFrame) -> pl.DataFrame:

@@ -46,6 +46,8 @@ class Draft:
         unlearned: ``person_id``, ``kind`` and ``key``: keys of people who can be served, by which the store
             does not know them yet.
         file_id: of the store's file when it was asked.
+        only_chunk: the rows as ``identity.identify`` returns them, and digests of their keys, of a table so
+            short that it need not be read again to describe people.
     """
 
     rows: int
@@ -62,6 +64,7 @@ class Draft:
     leads: pl.DataFrame = field(default_factory=PEOPLE.to_frame)
     unlearned: pl.DataFrame = field(default_factory=_UNLEARNED.to_frame)
     file_id: str | None = None
+    only_chunk: tuple[pl.DataFrame, pl.DataFrame] | None = None
 
     @classmethod
     def of(cls, survey: Survey, columns: LeadColumns, *, began: datetime) -> Draft:
@@ -228,7 +231,7 @@ class Draft:
     def settle(self) -> None:
         """Lets go of all that was needed until everybody had an outcome; who the rows are stays."""
         self.keys, self.decisions, self.leads, self.unlearned = (pl.DataFrame() for _ in range(4))
-        self.priority = None
+        self.priority = self.only_chunk = None
 
     def rows_of(self, people: pl.Series) -> int:
         """How many rows some people have.

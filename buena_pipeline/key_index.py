@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import polars as pl
 
 from buena_pipeline.schema import KEY_KIND, UUID
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _KEYS = pl.Schema({"person": pl.UInt32(), "person_id": pl.String(), "kind": KEY_KIND, "key": UUID})
 
@@ -20,8 +26,10 @@ class KeyIndex:
         >>> index = KeyIndex(pl.DataFrame(keys))
         >>> index.of(pl.DataFrame({"person_id": ["q"]}))["key"].to_list()
         [23]
-        >>> index.others(pl.DataFrame({"person_id": ["p"], "key": [23]}, schema_overrides={"key": UUID}))
-        ['q']
+        >>> said = pl.DataFrame({"person_id": ["p", "p"], "key": [17, 23]}, schema_overrides={"key": UUID})
+        >>> new, others = index.compare(said)
+        >>> new["key"].to_list(), others
+        ([23], ['q'])
     """
 
     def __init__(self, keys: pl.DataFrame | None = None) -> None:
@@ -34,30 +42,57 @@ class KeyIndex:
         Args:
             people: ``person_id``, each once, and any columns more.
         """
-        return self._among("person_id", people["person_id"]).join(
-            people, on="person_id", maintain_order="left"
-        )
+        import numpy as np
 
-    def others(self, keys: pl.DataFrame) -> list[str]:
-        """Ids of people who have one of these keys, but whom these keys are not said to belong to.
+        places, rows = self._among("person_id", people["person_id"])
+        order = np.argsort(rows)
+        return self._keys[rows[order]].hstack(people.drop("person_id")[places[order]])
+
+    def compare(self, keys: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+        """What these keys say that is not known.
 
         Args:
-            keys: ``person_id``, ``key``.
+            keys: ``person_id``, ``key``, and any columns more.
+
+        Returns:
+            Those that are not known of the people they are said to belong to; and the ids of other people,
+            to whom some of them are known to belong.
         """
-        said = keys.select("key", other="person_id")
-        shared = self._among("key", said["key"]).join(said, on="key")
-        return shared.filter(pl.col("person_id") != pl.col("other"))["person_id"].unique().to_list()
+        places, rows = self._among("key", keys["key"])
+        said, known = keys["person_id"].gather(places), self._keys["person_id"].gather(rows)
+        own = (said == known).to_numpy()
+        if not len(own):
+            return keys, []
+        others = known.filter(~own).unique().to_list()
+        return keys.filter(_not_at(places[own], keys.height)), others
 
-    def _among(self, column: str, values: pl.Series) -> pl.DataFrame:
-        """The rows with one of these values, and perhaps a few more, in the order of the keys."""
-        hashes, rows = self._order[column]
-        wanted = values.unique().hash()
-        first, last = (hashes.search_sorted(wanted, side=side) for side in ("left", "right"))
-        places = pl.select(pl.int_ranges(first, last).explode()).to_series().drop_nulls()
-        return self._keys[rows.gather(places).sort()]
+    def _among(self, column: str, values: pl.Series) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The places of values that some row has, and these rows; in step."""
+        import numpy as np
+
+        hashes, order = self._order[column]
+        wanted = values.hash().to_numpy()
+        first, last = (np.searchsorted(hashes, wanted, side=side) for side in ("left", "right"))
+        often = last - first
+        places = np.repeat(np.arange(len(wanted)), often)
+        nth = np.arange(len(places)) - np.repeat(np.cumsum(often) - often, often)
+        rows = order[first[places] + nth]
+        # different values may have one hash
+        same = (values.gather(places) == self._keys[column].gather(rows)).to_numpy()
+        return places[same], rows[same]
 
 
-def _in_order(values: pl.Series) -> tuple[pl.Series, pl.Series]:
+def _in_order(values: pl.Series) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
     """The hashes in ascending order, and the row of each."""
-    rows = values.hash().arg_sort()
-    return values.hash().gather(rows), rows
+    hashes = values.hash()
+    rows = hashes.arg_sort()
+    return hashes.gather(rows).to_numpy(), rows.to_numpy()
+
+
+def _not_at(places: NDArray[np.intp], length: int) -> pl.Series:
+    """True, but not in these places."""
+    import numpy as np
+
+    elsewhere = np.full(length, fill_value=True)
+    elsewhere[places] = False
+    return pl.Series(elsewhere)

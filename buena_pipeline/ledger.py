@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -28,6 +28,13 @@ from buena_pipeline.uuids import as_text
 
 Decide = Callable[[Lookup], pl.DataFrame]
 """From what the store knows of people to ``plan.decide`` of them."""
+
+_COLUMNS: Final = IDENTITY_ROWS.names()
+
+_STATUS: Final = (
+    pl.when("found").then(pl.lit("enriched", STATUS)).otherwise(pl.lit("failed", STATUS)).alias("status")
+)
+"""What becomes of somebody who is answered."""
 
 _PATIENCE: Final = 2.0
 """Seconds for which paid answers wait in memory for the file, before the journal keeps them."""
@@ -59,7 +66,7 @@ class Turn:
         if self._frames and self._ledger.heard_of_limits():
             self.enter()
         if account.limits is None:
-            blocked = self._transaction.blocked_until(account.name, now=self.now)
+            blocked = self._ledger.blocked_until(self._transaction, now=self.now)
             return (0, blocked) if blocked else (places, self.now)
         traffic = self._transaction.traffic(account.name, now=self.now)
         sent, limits = traffic.sent, account.limits
@@ -107,10 +114,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class _Flying:
-    """The keys of people for whom a turn asked, and those of its requests that are on their way."""
+    """The requests of a turn that are on their way, and when it asked; ``file_id`` names the file it used."""
 
     file_id: str | None
-    keys: pl.DataFrame = field(repr=False)
+    asked_at: datetime
     requests: set[str]
 
 
@@ -138,6 +145,7 @@ class Ledger(Entries):
         self._extent: Extent | None = None
         self.is_alone = False
         self._others_acted = False
+        self._blocked: datetime | None = None
         self._flying: list[_Flying] = []
         self._revealed: set[str] = set()
 
@@ -166,9 +174,10 @@ class Ledger(Entries):
         postings = self._postings
         frames = postings.frames() if postings else {}
         if frames:
-            confirmed = digest_keys(frames["new_identity"])
-            frames["new_identity"] = confirmed.select(IDENTITY_ROWS.names()).cast(IDENTITY_ROWS)
-            self._revealed.update(self._keys.others(frames["new_identity"]))
+            # of those that people were asked with, none: they are in the store
+            confirmed = digest_keys(frames["new_identity"]).select(_COLUMNS)
+            frames["new_identity"], others = self._keys.compare(confirmed)
+            self._revealed.update(others)
         with ExitStack() as stack:
             transaction = self._enter(stack, postings)
             extent = transaction.extent()
@@ -177,17 +186,17 @@ class Ledger(Entries):
                 self._others_acted = transaction.marks(self.run_id) != self._marks
             file_id = extent.file_id
             # what went to the journal was taken in when the turn began
-            due = self._with_missing_keys(frames, file_id) if frames and self._postings else {}
+            due = self._with_lost_keys(frames, file_id) if frames and self._postings else {}
             turn = Turn(transaction, self, due)
             yield turn
             if turn.opened:
                 self._store.require_room()
-            turn.enter(**(self._leaving(turn.opened, file_id) if turn.opened else {}))
+            turn.enter(**(self._leaving(turn, file_id) if turn.opened else {}))
             extent = transaction.extent()
         self._extent = extent
         self._postings = Postings()
         if frames:
-            self._confirm(frames)
+            self._confirm(postings, frames["new_answer"])
 
     def write(self) -> None:
         """Enters everything since the last turn.
@@ -228,6 +237,12 @@ class Ledger(Entries):
             )
         self._postings = Postings()
         return _kept(error, entry.parent)
+
+    def blocked_until(self, transaction: Transaction, *, now: datetime) -> datetime | None:
+        """What a 429 has asked for, if that is still to come; nothing new while nobody has written of one."""
+        if not self.is_alone or self._blocked or self.heard_of_limits():
+            self._blocked = transaction.blocked_until(self.account.name, now=now)
+        return self._blocked
 
     def must_look_again(self, batches: Sequence[Batch]) -> bool:
         """Whether something has come that bears on whom to buy, from others or in an answer of this run."""
@@ -275,37 +290,47 @@ class Ledger(Entries):
         except StoreError:
             raise kept from None
 
-    def _leaving(self, opened: Sequence[Request], file_id: str | None) -> dict[str, pl.DataFrame]:
+    def _leaving(self, turn: Turn, file_id: str | None) -> dict[str, pl.DataFrame]:
         """The rows of requests about to leave, with the keys of their people, so that others know of them."""
-        rows = frame_of([request.row for request in opened], REQUEST_ROWS)
-        asked = rows.select("request_id", known_at="happened_at", person_id="people").explode("person_id")
-        keys = self._keys.of(asked).select(IDENTITY_ROWS.names()).cast(IDENTITY_ROWS)
-        self._flying.append(_Flying(file_id, keys, {request.row["request_id"] for request in opened}))
-        return {"new_request": rows, "new_identity": keys}
+        rows = [request.row for request in turn.opened]
+        self._flying.append(_Flying(file_id, turn.now, {row["request_id"] for row in rows}))
+        asked = [(person, row["request_id"]) for row in rows for person in row["people"]]
+        return {"new_request": frame_of(rows, REQUEST_ROWS), "new_identity": self._keys_of(asked, turn.now)}
 
-    def _with_missing_keys(
+    def _keys_of(self, asked: Sequence[tuple[str, str]], at: datetime) -> pl.DataFrame:
+        """The keys of people who were asked for at a moment, each person with the request."""
+        people, requests = zip(*asked, strict=True)
+        frame = pl.DataFrame({"person_id": people, "request_id": requests})
+        keys = self._keys.of(frame.with_columns(known_at=pl.lit(at, IDENTITY_ROWS["known_at"])))
+        return keys.select(_COLUMNS)
+
+    def _with_lost_keys(
         self, frames: dict[str, pl.DataFrame], file_id: str | None
     ) -> dict[str, pl.DataFrame]:
-        """The keys that are not in the store yet: of those that people were asked with, none.
-
-        Unless the file was written anew since their request left, without them, or is another one.
-        """
-        keys = frames["new_identity"]
-        if entered := [flying.keys for flying in self._flying if flying.file_id == file_id]:
-            keys = keys.join(pl.concat(entered), on=["person_id", "key"], how="anti")
-        if lost := [flying.keys for flying in self._flying if flying.file_id != file_id]:
-            asked_with = pl.concat(lost).join(frames["new_request"], on="request_id", how="semi")
-            keys = pl.concat([keys, asked_with]).unique(["person_id", "key", "request_id"])
+        """Also the keys that people were asked with, if the file was written anew or replaced since then."""
+        lost = [
+            self._keys_of(asked, flying.asked_at)
+            for flying in self._flying
+            if flying.file_id != file_id and (asked := _asked(frames["new_request"], flying.requests))
+        ]
+        if not lost:
+            return frames
+        keys = pl.concat([frames["new_identity"], *lost]).unique(["person_id", "key", "request_id"])
         return {**frames, "new_identity": keys}
 
-    def _confirm(self, frames: dict[str, pl.DataFrame]) -> None:
+    def _confirm(self, postings: Postings, answers: pl.DataFrame) -> None:
         """What was entered is true now: the outcome of those who were answered."""
-        closed = frames["new_request"].filter(pl.col("state") != "in flight")["request_id"].to_list()
+        closed = [row["request_id"] for row in postings.request if row["state"] != "in flight"]
         for flying in self._flying:
             flying.requests.difference_update(closed)
         self._flying = [flying for flying in self._flying if flying.requests]
-        status = pl.when("found").then(pl.lit("enriched", STATUS)).otherwise(pl.lit("failed", STATUS))
-        self._settle(frames["new_answer"].select("person_id", status=status, error="reason"))
+        self._settle(answers.select("person_id", _STATUS, error="reason"))
+
+
+def _asked(requests: pl.DataFrame, ids: set[str]) -> list[tuple[str, str]]:
+    """The people of some requests among these, each with the request."""
+    rows = requests.select("request_id", "people").iter_rows()
+    return [(person, request) for request, people in rows if request in ids for person in people]
 
 
 def _kept(error: StoreError, folder: Path) -> StoreError:

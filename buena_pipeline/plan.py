@@ -256,11 +256,15 @@ def purchases(decisions: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
         ``person_id``, ``blocks`` and the columns of ``schema.LEAD_FIELDS``. Two people of the table that
         the store knows to be one are one row with what either of them says.
     """
-    return (
+    bought = (
         decisions.select("person_id", "blocks", "turn", "decision")
         .hstack(people.select(LEAD_FIELDS))
         .filter(pl.col("decision") == "buy")
-        .group_by("turn", "person_id")
+    )
+    if bought["turn"].n_unique() == bought.height:  # as in most tables
+        return bought.sort("turn").select("person_id", "blocks", *LEAD_FIELDS)
+    return (
+        bought.group_by("turn", "person_id")
         .agg(
             pl.col("blocks").bitwise_or(),
             pl.col("email", "linkedin_url", "company").drop_nulls().first(),

@@ -20,7 +20,10 @@ _ANSWERED: Final = pl.Schema(
 )
 """An answer before it is read."""
 
-_CONFIRMED: Final = ("person_id", "request_id", "answered_at", "linkedin_url", "email", "alternative_emails")
+_READ: Final = pl.when("found").then("body")
+"""The raw text of those who were found; nothing is read out of the others'."""
+
+_CONFIRMED: Final = ("person_id", "request_id", "linkedin_url", "email", "alternative_emails")
 """What tells who somebody is."""
 
 
@@ -58,17 +61,15 @@ class Postings:
         """The rows for the store: raw bodies, typed records, and the keys that answers confirm, by value."""
         answers = frame_of(self.answer, _ANSWERED)
         bodies = answers.select("request_id", "person_id", received_at="answered_at", body="body")
-        records = flatten(answers.select(pl.when("found").then("body"))["body"])
-        answers = answers.drop("body").hstack(records)
-        found = answers.select(*_CONFIRMED, "found").filter("found")
-        confirmed = answer_keys(found).join(
-            found.select("person_id", "request_id", known_at="answered_at"), on="person_id"
-        )
+        all_found = answers["found"].all(ignore_nulls=False)
+        read = answers["body"] if all_found else answers.select(_READ).to_series()
+        answers = answers.drop("body").hstack(flatten(read))
+        found = answers.select(*_CONFIRMED, "found", known_at="answered_at").filter("found")
         return {
             "new_request": frame_of(self.request, REQUEST_ROWS),
             "new_response": pl.concat([bodies, frame_of(self.response, RESPONSE_ROWS)]),
             "new_answer": answers,
-            "new_identity": confirmed,
+            "new_identity": answer_keys(found, along=("request_id", "known_at")),
         }
 
     def to_json(self) -> str:

@@ -191,7 +191,9 @@ class Buyer:
         left to send, and when all that is ahead would be answered before the turn ends.
         """
         if not self._backlog or self.bill.stopped is not None:
-            return -self._concurrency
+            # while the last answers are on their way, those before are entered
+            last = math.ceil(self._concurrency * self._rounds)
+            return last - self._concurrency if last < len(self._flights) else -self._concurrency
         if self._rounds > _IN_VAIN:
             return -(self._concurrency * 3 // 4)
         return math.ceil(self._concurrency * min(self._rounds, _MOST_AHEAD))

@@ -77,8 +77,7 @@ class Run:
         Raises:
             StoreError: if the store cannot be read.
         """
-        began = datetime.now(UTC)
-        draft = Draft.of(_survey(table, columns, None), columns, began=began)
+        draft = _survey(table, columns, None)
         with self._store.consult() as turn:
             self._decide(draft, turn)
         return draft
@@ -99,8 +98,7 @@ class Run:
         Raises:
             SettingsError, VendorError, StoreError, Interrupted, Terminated: as ``Enricher.run`` does.
         """
-        began = datetime.now(UTC)
-        draft = Draft.of(_survey(table, columns, wanted), columns, began=began)
+        draft = _survey(table, columns, wanted)
         with self._store.consult() as turn:
             if not self._store.read_only:
                 turn.settle_unknown(now=datetime.now(UTC))
@@ -117,7 +115,13 @@ class Run:
     def _describe(self, table: LeadTable, draft: Draft) -> None:
         """Reads what can be sent of the people who are to be bought."""
         wanted = draft.undescribed()
+        only_chunk, draft.only_chunk = draft.only_chunk, None
         if wanted is None:
+            return
+        if only_chunk is not None:
+            some = wanted.gather(draft.person).fill_null(value=False)
+            read, digests = (part.filter(some) for part in only_chunk)
+            draft.describe(read, digests, draft.person.filter(some))
             return
         offset = 0
         rows, keys, people = [], [], []
@@ -278,12 +282,20 @@ class Run:
         self._store.commit(new_run=pl.DataFrame([row], schema=RUN_ROWS))
 
 
-def _survey(table: LeadTable, columns: LeadColumns, wanted: pl.Expr | None) -> Survey:
-    """Takes down who the rows are."""
+def _survey(table: LeadTable, columns: LeadColumns, wanted: pl.Expr | None) -> Draft:
+    """Takes down who the rows are, and whose each is."""
+    began = datetime.now(UTC)
     survey = Survey(columns.names, movable=table.is_lazy)
+    chunks = 0
     for chunk in table.chunks(columns.names, with_priority=True, wanted=wanted):
-        survey.add(chunk, digest_columns(identify(chunk, columns)))
-    return survey
+        read = identify(chunk, columns)
+        digests = digest_columns(read)
+        survey.add(chunk, digests)
+        chunks += 1
+    draft = Draft.of(survey, columns, began=began)
+    if chunks == 1:
+        draft.only_chunk = read, digests
+    return draft
 
 
 def _stopped(stop: Stop, report: EnrichmentReport) -> BaseException:

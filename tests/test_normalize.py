@@ -11,12 +11,15 @@ from buena_pipeline.normalize import (
     clean_text,
     company_key,
     email,
+    email_address,
     email_addresses,
+    email_key,
     linkedin,
     names,
     person_name_key,
     split_full_name,
 )
+from buena_pipeline.normalize.email import mailbox_of
 from buena_pipeline.normalize.linkedin import profile
 from buena_pipeline.normalize.names import cleaned_company, cleaned_names
 from buena_pipeline.normalize.text import all_at_once, where
@@ -99,6 +102,15 @@ def test_plain_addresses_are_what_any_cell_would_give(frame: pl.DataFrame, most:
     assert found.struct.unnest().equals(expected.struct.unnest())
 
 
+@given(MAILS)
+def test_usual_addresses_have_the_key_that_any_cell_would_give(frame: pl.DataFrame) -> None:
+    """Addresses without plus tag or Google's dots are their own key, as by the way for all others."""
+    found, expected = frame.select(
+        found=email_key(pl.col("x")), expected=mailbox_of(email_address(pl.col("x")))
+    )
+    assert found.to_list() == expected.to_list()
+
+
 @given(URLS)
 @example(pl.DataFrame({"x": ["https://www.linkedin.com/in/pub/dir/", "linkedin.com/in/x/pub/y/1/2/3"]}))
 def test_plain_profiles_are_what_any_cell_would_give(frame: pl.DataFrame) -> None:
@@ -139,6 +151,7 @@ def test_usual_letters_are_what_any_script_would_give(frame: pl.DataFrame) -> No
 
 
 @given(NAMES)
+@example(pl.DataFrame({"x": ["\u0301 Jane", "- Jane", "Jane -", "' Jane", "Jane \u2019", "'t Hooft"]}))
 def test_plain_full_names_are_split_as_any(frame: pl.DataFrame) -> None:
     """Words without titles, degrees, initials or commas are split as everything else."""
     found, expected = frame.select(

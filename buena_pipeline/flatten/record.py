@@ -50,8 +50,10 @@ def flatten(bodies: pl.Series | Sequence[str | None]) -> pl.DataFrame:
 
 def _flatten(bodies: pl.Series | Sequence[str | None]) -> pl.DataFrame:
     """The same for a few thousand bodies."""
-    as_sent, parsed = _steps()
-    record = read_items(bodies).to_frame("item").lazy().select(as_sent).with_columns(parsed)
+    as_sent, there, parsed = _steps()
+    record = (
+        read_items(bodies).to_frame("item").lazy().select(as_sent).with_columns(there).with_columns(parsed)
+    )
     # to look for a better way takes longer, for the few rows of a request, than to go this one
     read = record.collect(engine="in-memory", optimizations=pl.QueryOptFlags.none())
     return (
@@ -60,24 +62,36 @@ def _flatten(bodies: pl.Series | Sequence[str | None]) -> pl.DataFrame:
 
 
 @cache
-def _steps() -> tuple[list[pl.Expr], list[pl.Expr]]:
-    """What is made of an item, and then of that."""
+def _steps() -> tuple[list[pl.Expr], list[pl.Expr], list[pl.Expr]]:
+    """What is made of an item, then of that, and then of that again: nothing is worked out twice."""
     named = [_profile_of(network).alias(f"social_{network}") for network in _NAMED_NETWORKS]
-    return _as_sent(), [*named, *read_quickly()]
+    return _as_sent(), _there(), [*named, *read_quickly()]
 
 
 def _as_sent() -> list[pl.Expr]:
-    """The columns that an item has a field for, out of the column ``item``."""
+    """The columns that an item has a field for, out of the column ``item``; blank where nothing is left."""
     item = pl.col("item").struct
     data = item.field("enrichedData").struct
     company = data.field("companyInfo").struct
     return [
-        _confidence(item.field("confidence")).alias("confidence"),
+        _number(item.field("confidence")).alias("confidence"),
         _texts_of(item.field("sources")).alias("sources"),
-        *(_text(data.field(wire)).alias(name) for name, wire in PERSON_TEXTS.items()),
-        *(_text(company.field(wire)).alias(name) for name, wire in COMPANY_TEXTS.items()),
+        *(data.field(wire).str.strip_chars().alias(name) for name, wire in PERSON_TEXTS.items()),
+        *(company.field(wire).str.strip_chars().alias(name) for name, wire in COMPANY_TEXTS.items()),
         *(_texts_of(data.field(wire)).alias(name) for name, wire in LISTS.items()),
         _profiles(data.field("socialProfiles")).alias("social_profiles"),
+    ]
+
+
+def _there() -> list[pl.Expr]:
+    """The same columns, null where they are blank or no number from 0 to 1."""
+    texts = [pl.col(name) for name in (*PERSON_TEXTS, *COMPANY_TEXTS)]
+    lists = [pl.col(name) for name in ("sources", *LISTS, "social_profiles")]
+    confidence = pl.col("confidence")
+    return [
+        pl.when(confidence.is_between(0, 1)).then(confidence),
+        *(pl.when(text != "").then(text) for text in texts),
+        *(pl.when(entries.list.len() > 0).then(entries) for entries in lists),
     ]
 
 
@@ -90,19 +104,12 @@ def _text(expr: pl.Expr) -> pl.Expr:
 
 
 def _texts_of(expr: pl.Expr) -> pl.Expr:
-    """Every entry trimmed, blank ones dropped; null where none is left."""
-    return _filled(expr.list.eval(_text(pl.element()).drop_nulls()))
+    """Every entry trimmed, blank ones dropped."""
+    return expr.list.eval(_text(pl.element()).drop_nulls())
 
 
-def _filled(expr: pl.Expr) -> pl.Expr:
-    """Null for an empty list."""
-    return pl.when(expr.list.len() > 0).then(expr)
-
-
-def _confidence(expr: pl.Expr) -> pl.Expr:
-    """A number from 0 to 1."""
-    number = expr.str.strip_chars().cast(pl.Float64, strict=False)
-    return pl.when(number.is_between(0, 1)).then(number)
+def _number(expr: pl.Expr) -> pl.Expr:
+    return expr.str.strip_chars().cast(pl.Float64, strict=False)
 
 
 def _profiles(by_network: pl.Expr) -> pl.Expr:
@@ -111,7 +118,7 @@ def _profiles(by_network: pl.Expr) -> pl.Expr:
     network, url = entry.struct.field("key"), entry.struct.field("value")
     named = pl.struct(_text(network.str.to_lowercase()).alias("network"), _text(url).alias("url"))
     complete = entry.struct.field("network").is_not_null() & entry.struct.field("url").is_not_null()
-    return _filled(by_network.map.entries().list.eval(named).list.filter(complete))
+    return by_network.map.entries().list.eval(named).list.filter(complete)
 
 
 def _profile_of(network: str) -> pl.Expr:

@@ -98,7 +98,17 @@ def email_key(expr: pl.Expr) -> pl.Expr:
         >>> cells.select(email_key(pl.col("mail"))).to_series().to_list()
         ['jdoe@gmail.com', 'j.doe@x.com', None]
     """
-    return mailbox_of(email_address(expr))
+    text = pl.field("text")
+    usual = text.str.contains(_PLAIN) & (text.str.len_bytes() <= _LONGEST) & ~_is_alias(text)
+    cell = pl.struct(text=expr.cast(pl.String).str.to_lowercase())
+    key = where(~usual, text, lambda some: mailbox_of(email_address(some)))
+    return cell.struct.with_fields(key=key).struct.field("key").alias(output_name(expr))
+
+
+def _is_alias(address: pl.Expr) -> pl.Expr:
+    """Whether ``mailbox_of`` makes something else of an address."""
+    at_google = address.str.ends_with(_GOOGLE[0]) | address.str.ends_with(_GOOGLE[1])
+    return address.str.contains("+", literal=True) | at_google
 
 
 def mailbox_of(address: pl.Expr) -> pl.Expr:

@@ -48,7 +48,7 @@ _LEGAL_FORMS = (
 _AT_THE_END = rf"(?: (?:{_LEGAL_FORMS}))+$"
 
 # First name and the rest, with nothing to leave out
-_FULL_NAME = r"^[\p{L}\p{M}'’-]+(?: [\p{L}\p{M}'’-]+)*$"
+_FULL_NAME = r"^\p{L}[\p{L}\p{M}'’-]*(?: \p{L}[\p{L}\p{M}'’-]*)*$"
 _DRESSED_NAME = "(?i)^(?:dr|prof|mr|mrs|ms|mx) | (?:phd|mba|cpa|esq)$"
 
 _PAIR: Final = pl.Struct(dict.fromkeys(("first", "last"), pl.String))

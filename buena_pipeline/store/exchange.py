@@ -30,20 +30,34 @@ _EXTENSIONS: Final[dict[str, pl.DataType]] = {"arrow.uuid": UUID, "arrow.bool8":
 """What DuckDB gives as a type that Arrow has not, and what it is for polars."""
 
 
-def to_arrow(frame: pl.DataFrame) -> pa.Table:
+class Stream:
+    """A frame as DuckDB reads it straight from polars; a table of pyarrow would only be taken apart again.
+
+    Args:
+        frame: any columns that Arrow knows; no UUIDs.
+    """
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self._frame = frame
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        # the newest layout has text as polars has it, so none is copied
+        return self._frame.__arrow_c_stream__(requested_schema)
+
+
+def to_arrow(frame: pl.DataFrame) -> pa.Table | Stream:
     """A frame as DuckDB takes it; a column of ``schema.UUID`` is one of its UUIDs.
 
     Args:
         frame: any columns that Arrow knows, and UUIDs; these are the last columns of what comes out.
     """
+    numbers = [name for name, dtype in frame.schema.items() if dtype == UUID]
+    if not numbers:
+        return Stream(frame)
     import numpy as np
     import pyarrow as pa
 
-    numbers = [name for name, dtype in frame.schema.items() if dtype == UUID]
-    # the newest layout has text as polars has it, so none is copied
-    others = (frame.drop(numbers) if numbers else frame).to_arrow(compat_level=pl.CompatLevel.newest())
-    if not numbers:
-        return others
+    others = frame.drop(numbers).to_arrow(compat_level=pl.CompatLevel.newest())
     columns = dict(zip(others.column_names, others.columns, strict=True))
     for name in numbers:
         column = frame[name]
