@@ -86,7 +86,8 @@ $(VENV)/.dagster: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.ui: $(VENV)/.dev
-	@command -v chromium >/dev/null || { echo "Chromium is needed: apt-get install chromium"; exit 1; }
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq chromium; } \
+		|| { echo "A browser is needed: as root, apt-get install chromium"; exit 1; }
 	$(INSTALL) --editable ".[ui]"
 	@touch $@
 

@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 
 from buena_pipeline.columns import find_columns
-from buena_pipeline.errors import ColumnError
+from buena_pipeline.errors import ColumnError, FileFormatError
 from buena_pipeline.files import scan_table
 from buena_pipeline.identity import identify
 from buena_pipeline.people import group_people
@@ -43,6 +43,8 @@ class LeadFilesResource(dg.ConfigurableResource):
         Raises:
             FileFormatError, ColumnError: if it cannot be read, or nothing says who the leads are.
         """
+        if Path(file).name != file:
+            raise FileFormatError(f"{file} is no name of a file in {self.folder}.")
         return with_common_names(scan_table(Path(self.folder) / file), file=file)
 
 

@@ -36,6 +36,10 @@ class TablesResource(dg.ConfigurableResource):
             )
         return pl.scan_parquet(path)
 
+    def scan_partitions(self, name: str) -> list[pl.LazyFrame]:
+        """All partitions of a table that were written, in the order of their names."""
+        return [pl.scan_parquet(path) for path in sorted(self.path(name).with_suffix("").glob("*.parquet"))]
+
     @contextmanager
     def snapshot(self, name: str) -> Iterator[pl.LazyFrame]:
         """A table that stays what it is for the block, also if it is written anew meanwhile.
@@ -52,9 +56,11 @@ class TablesResource(dg.ConfigurableResource):
         finally:
             held.unlink()
 
-    def write(self, frame: pl.DataFrame | pl.LazyFrame, name: str, *, partition: str | None = None) -> Path:
-        """Writes a table; until it is there, the old one is."""
+    def write(
+        self, frame: pl.DataFrame | pl.LazyFrame, name: str, *, partition: str | None = None
+    ) -> pl.LazyFrame:
+        """Writes a table, and returns what is there then; until it is whole, the old one is."""
         path = self.path(name, partition=partition)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_table(frame, path)
-        return path
+        return pl.scan_parquet(path)

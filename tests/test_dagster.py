@@ -214,7 +214,7 @@ def test_a_long_rate_limit_is_resumed(project: Project) -> None:
     project.put("a.csv", range(10))
     project.read("a.csv")
     project.sandbox.inject(Fault("rate_limited", times=1, wait=3600))
-    result = project.run(config={"max_wait_seconds": 0.0})
+    result = project.run(config={"max_wait_seconds": 0.0, "max_credits": 100.0})
     assert result.success
     shown = told(result, "enriched_leads")
     assert shown["deferred"] == 10
@@ -223,6 +223,14 @@ def test_a_long_rate_limit_is_resumed(project: Project) -> None:
     waits = automation.resume_enrichment(dg.build_sensor_context(instance=project.instance))
     assert isinstance(waits, dg.SkipReason)
     assert "from" in waits.skip_message
+    project.instance.report_runless_asset_event(
+        dg.AssetMaterialization(
+            "enriched_leads", metadata={"resume_at": dg.MetadataValue.timestamp(datetime.now(UTC))}
+        )
+    )
+    assert isinstance(
+        automation.resume_enrichment(dg.build_sensor_context(instance=project.instance)), dg.RunRequest
+    )
 
 
 def test_the_sensor_resumes_when_the_moment_has_come(project: Project) -> None:
@@ -241,6 +249,14 @@ def test_the_sensor_resumes_when_the_moment_has_come(project: Project) -> None:
         assert expected in (
             answer.run_key or "" if isinstance(answer, dg.RunRequest) else answer.skip_message
         )
+
+
+def test_a_resumed_run_keeps_the_budget() -> None:
+    """What the run that ended early has spent is taken off; other terms stay."""
+    config = {"ops": {"enriched_leads": {"config": {"max_credits": 100.0, "max_age_days": 30.0}}}}
+    left = automation._what_is_left(config, {"credits_used": 70.0, "credits_refreshed": 10.0})
+    assert left["ops"]["enriched_leads"]["config"] == {"max_credits": 20.0, "max_age_days": 30.0}
+    assert automation._what_is_left({}, {"credits_used": 70.0}) == {}
 
 
 def test_a_wrong_key_fails_at_once(project: Project) -> None:
@@ -298,19 +314,20 @@ def test_twelve_files(project: Project) -> None:
     assert project.charges() == [1] * 135
 
 
-def test_budget_and_best_first(project: Project) -> None:
-    """A budget is kept, the best scored leads are bought first, and the check says so."""
+def test_what_is_old_is_refreshed(project: Project) -> None:
+    """Old blocks are bought again, the best scored leads first, within a budget; the table stays full."""
     project.put("a.csv", range(60))
     project.read("a.csv")
     project.run()
     before = project.tables.scan("scored_leads").collect()
-    result = project.run(config={"max_age_days": 0.0, "max_credits": 20.0, "best_first": True})
-    assert told(result, "enriched_leads")["credits_used"] == 20.0
-    assert passed(result)["budget_is_kept"]
-    assert "_score" not in project.tables.scan("enriched_leads").collect_schema()
-    twice = project.sandbox.charges().filter(pl.col("count") == 2).height
-    assert twice == 20
-    again = project.tables.scan("enriched_leads").filter(pl.col("buena_status") == "enriched").collect()
+    bought = before["buena_enriched_at"].max()
+    result = project.run(config={"refresh_after_days": 0.0, "max_credits": 20.0})
+    assert told(result, "enriched_leads")["credits_refreshed"] == 20.0
+    assert told(result, "enriched_leads")["credits_used"] == 0.0
+    assert all(passed(result).values()), passed(result)
+    assert project.sandbox.charges().filter(pl.col("count") == 2).height == 20
+    again = project.tables.scan("enriched_leads").filter(pl.col("buena_enriched_at") > bought).collect()
+    assert again.height == 20
     scores = before.join(again, on="email", how="semi")["buena_score"]
     assert scores.min() >= before["buena_score"].sort(descending=True)[20]
 

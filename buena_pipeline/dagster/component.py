@@ -45,14 +45,16 @@ class Place(dg.Model, dg.Resolvable):
             return scan_table(root / self.file)
         return read_user_table(root / str(self.database), str(self.table)).lazy()
 
-    def write(self, frame: pl.LazyFrame, root: Path) -> None:
-        """Puts a table there; an old one is replaced as a whole."""
-        if self.file is not None:
-            path = root / self.file
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_table(frame, path)
-        else:
-            write_user_table(frame.collect(), root / str(self.database), str(self.table))
+    def write(self, frame: pl.LazyFrame, root: Path) -> pl.LazyFrame:
+        """Puts a table there, in place of an old one as a whole; returns it."""
+        if self.file is None:
+            table = frame.collect()
+            write_user_table(table, root / str(self.database), str(self.table))
+            return table.lazy()
+        path = root / self.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_table(frame, path)
+        return scan_table(path)
 
 
 class BuenaEnrichmentComponent(dg.Component, dg.Model, dg.Resolvable):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -27,10 +27,12 @@ _PATIENCE: Final = 30
 def enrich_asset(
     enricher: Enricher,
     leads: pl.LazyFrame | pl.DataFrame,
-    write: Callable[[pl.LazyFrame], Any],
+    write: Callable[[pl.LazyFrame], pl.LazyFrame],
     *,
     asset: dg.AssetKey,
     upstream: dg.AssetKey | None,
+    descriptions: Mapping[str, str] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> dg.MaterializeResult[Any]:
     """Enriches the leads of an asset, and says what that took.
 
@@ -41,9 +43,11 @@ def enrich_asset(
     Args:
         enricher: what to buy through, and on which terms.
         leads: the table.
-        write: puts the enriched table where it belongs.
+        write: puts the enriched table where it belongs, and returns what is there then.
         asset: the one that is made.
         upstream: the asset the leads come from; None if no asset makes them.
+        descriptions: what columns of the table's own mean.
+        more: further metadata.
 
     Returns:
         Row count, columns, lineage, a preview without personal data, the numbers of the run, and the result
@@ -56,16 +60,18 @@ def enrich_asset(
     """
     with failing_at_once():
         result = enricher.run(leads.lazy())
-        write(result.frame)
-    report, schema, own = result.report, result.frame.collect_schema(), leads.collect_schema()
-    told = {
+        written = write(result.frame)
+    report, schema = result.report, written.collect_schema()
+    told: dict[str, Any] = {
         **of_report(report),
+        **(more or {}),
         **{name: value for name, value in _budgets(enricher.terms) if value is not None},
         "dagster/row_count": report.rows,
-        "dagster/column_schema": table_schema(schema, prefix=enricher.prefix),
-        "preview": preview(result.frame, prefix=enricher.prefix),
+        "dagster/column_schema": table_schema(schema, prefix=enricher.prefix, descriptions=descriptions),
+        "preview": preview(written, prefix=enricher.prefix),
     }
     if upstream is not None:
+        own = leads.collect_schema()
         identifying = find_columns(own, enricher.columns).names
         told["dagster/column_lineage"] = lineage(schema, upstream, own.names(), added_from=identifying)
     return dg.MaterializeResult(asset_key=asset, metadata=told, check_results=[_full(report, asset)])

@@ -4,6 +4,7 @@ No ``from __future__ import annotations`` here: Dagster reads the annotation of 
 """
 
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import dagster as dg
@@ -40,7 +41,8 @@ class Terms(dg.Config):
     daily_credits: float | None = None
     max_age_days: float = 90.0
     max_wait_seconds: float = 300.0
-    best_first: bool = False
+    refresh_after_days: float | None = None
+    """Buy again what is older than this, the best scored leads first, before anything else."""
 
 
 def _told(frame: pl.LazyFrame, rows: int, **more: Any) -> dict[str, Any]:
@@ -52,10 +54,6 @@ def _told(frame: pl.LazyFrame, rows: int, **more: Any) -> dict[str, Any]:
         "preview": preview(frame),
         **more,
     }
-
-
-def _rows(frame: pl.LazyFrame) -> int:
-    return int(frame.select(pl.len()).collect().item())
 
 
 @dg.asset(
@@ -71,11 +69,8 @@ def raw_leads(
     """One file of leads as it was dropped, with the columns that say who they are named as in all files."""
     file = context.partition_key
     with failing_at_once():
-        path = tables.write(lead_folder.scan(file), "raw_leads", partition=file)
-    written = pl.scan_parquet(path)
-    return dg.MaterializeResult(
-        metadata=_told(written, _rows(written), **{"dagster/uri": dg.MetadataValue.path(str(path))})
-    )
+        written = tables.write(lead_folder.scan(file), "raw_leads", partition=file)
+    return dg.MaterializeResult(metadata=_told(written, written.select(pl.len()).collect().item()))
 
 
 @dg.asset(
@@ -87,16 +82,15 @@ def raw_leads(
 )
 def leads(lead_folder: LeadFilesResource, tables: TablesResource) -> dg.MaterializeResult:
     """All files in one table, with who each row is: whoever comes twice is seen before anybody is paid."""
-    folder = tables.path("raw_leads").with_suffix("")
-    files = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
+    files = tables.scan_partitions("raw_leads")
     if not files:
         raise dg.Failure(
             f"No file of leads was read yet: put one into {lead_folder.folder} and materialize raw_leads for "
             "it, or switch on the sensor new_lead_files.",
             allow_retries=False,
         )
-    path = tables.write(with_people(together(pl.scan_parquet(file) for file in files)), "leads")
-    written = pl.scan_parquet(path)
+    with failing_at_once():
+        written = tables.write(with_people(together(files)), "leads")
     counts = written.select(
         rows=pl.len(),
         people=pl.col(PERSON).n_unique() - pl.col(PERSON).has_nulls(),
@@ -127,28 +121,35 @@ def enriched_leads(
     What a rate limit, a budget or used up credits leave out is deferred: the rows say so, the check
     fully_enriched warns, and the sensor resume_enrichment goes on at resume_at.
     """
-    with tables.snapshot("leads") as all_leads, buena.client() as client:
-        table, priority = all_leads, None
-        if config.best_first:
-            scores = tables.scan("scored_leads").select(FILE, ROW, _score=f"{DEFAULT_PREFIX}score")
-            table = table.join(scores, on=[FILE, ROW], how="left", maintain_order="left")
-            priority = pl.col("_score")
-        enricher = Enricher(
+    with tables.snapshot("leads") as table, buena.client() as client:
+        enricher = partial(
+            Enricher,
             client,
             enrichment_store.store(),
-            max_age=timedelta(days=config.max_age_days),
-            max_credits=config.max_credits,
             daily_credits=config.daily_credits,
             max_wait=config.max_wait_seconds,
-            priority=priority,
             progress=progress_in(context.log),
         )
+        refreshed = 0.0
+        if config.refresh_after_days is not None:
+            scores = tables.scan("scored_leads").select(FILE, ROW, _score=f"{DEFAULT_PREFIX}score")
+            ranked = table.join(scores, on=[FILE, ROW], how="left", maintain_order="left")
+            older = enricher(
+                max_age=timedelta(days=config.refresh_after_days),
+                max_credits=config.max_credits,
+                priority=pl.col("_score"),
+            )
+            with failing_at_once():
+                refreshed = older.run(ranked).report.credits_used
+        left = None if config.max_credits is None else max(config.max_credits - refreshed, 0.0)
         return enrich_asset(
-            enricher,
+            enricher(max_age=timedelta(days=config.max_age_days), max_credits=left),
             table,
-            lambda frame: tables.write(frame.drop("_score", strict=False), "enriched_leads"),
+            lambda frame: tables.write(frame, "enriched_leads"),
             asset=context.asset_key,
             upstream=leads.key,
+            descriptions=_COLUMNS,
+            more={"credits_refreshed": refreshed},
         )
 
 
@@ -162,8 +163,7 @@ def enriched_leads(
 )
 def scored_leads(tables: TablesResource) -> dg.MaterializeResult:
     """Every lead with a score and its parts, the best ones to call first."""
-    path = tables.write(score_frame(tables.scan("enriched_leads")), "scored_leads")
-    written = pl.scan_parquet(path)
+    written = tables.write(score_frame(tables.scan("enriched_leads")), "scored_leads")
     rows, mean, scored = (
         written.select(pl.len(), mean=pl.col("buena_score").mean(), scored=pl.col("buena_score").count())
         .collect()

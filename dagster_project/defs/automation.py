@@ -1,7 +1,8 @@
 """When things run: files are read when they come, people are bought once a day, what was left is resumed."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 
@@ -26,11 +27,7 @@ refresh = dg.define_asset_job(
     config=dg.RunConfig(
         ops={
             "enriched_leads": {
-                "config": {
-                    "max_age_days": _STALE_AFTER_DAYS,
-                    "daily_credits": _STALE_CREDITS,
-                    "best_first": True,
-                }
+                "config": {"refresh_after_days": _STALE_AFTER_DAYS, "daily_credits": _STALE_CREDITS}
             }
         }
     ),
@@ -66,17 +63,29 @@ def new_lead_files(
 
 @dg.sensor(job=enrich, minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
 def resume_enrichment(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """Goes on where a rate limit ended a run early, as soon as the limit allows it."""
+    """Goes on where a rate limit ended a run early, as soon as the limit allows it, within its budget."""
     found = context.instance.fetch_materializations(enriched_leads.key, limit=1).records
     if not found or found[0].asset_materialization is None:
         return dg.SkipReason("Nothing was enriched yet.")
-    resume_at = found[0].asset_materialization.metadata.get("resume_at")
-    if resume_at is None:
+    told = {name: entry.value for name, entry in found[0].asset_materialization.metadata.items()}
+    if "resume_at" not in told:
         return dg.SkipReason("The last run left nobody to a later moment.")
-    moment = datetime.fromtimestamp(float(str(resume_at.value)), UTC)
+    moment = datetime.fromtimestamp(float(told["resume_at"]), UTC)
     if moment > datetime.now(UTC):
         return dg.SkipReason(f"The rate limit allows more from {moment:%Y-%m-%d %H:%M:%S} UTC on.")
-    return dg.RunRequest(run_key=f"resume-{found[0].run_id}")
+    ended = context.instance.get_run_by_id(found[0].run_id)
+    return dg.RunRequest(
+        run_key=f"resume-{found[0].run_id}", run_config=_what_is_left(ended.run_config if ended else {}, told)
+    )
+
+
+def _what_is_left(config: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+    """The terms of a run that ended early, less what it has spent."""
+    terms = dict(config.get("ops", {}).get("enriched_leads", {}).get("config", {}))
+    if terms.get("max_credits") is not None:
+        spent = float(told.get("credits_used", 0.0)) + float(told.get("credits_refreshed", 0.0))
+        terms["max_credits"] = max(float(terms["max_credits"]) - spent, 0.0)
+    return {"ops": {"enriched_leads": {"config": terms}}} if terms else {}
 
 
 free_assets = dg.AutomationConditionSensorDefinition(

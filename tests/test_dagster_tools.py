@@ -1,0 +1,133 @@
+"""The project and the component as Dagster's own tools meet them: checked, listed, launched, and kept at home."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from buena_pipeline import EnrichmentStore
+from buena_pipeline.store.user_tables import read_user_table
+
+pytest.importorskip("dagster")
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "examples" / "dagster_component"
+
+# loaded by every process of a command: what it connects to, or looks up, is written down
+WATCH = """
+import os, sys
+def watch(event, arguments):
+    if event == "socket.connect":
+        address = arguments[1]
+    elif event == "socket.getaddrinfo":
+        address = arguments
+    else:
+        return
+    host = address[0] if isinstance(address, tuple) else address
+    if isinstance(host, bytes):
+        host = host.decode()
+    if host in (None, "", "localhost", "::1", "0.0.0.0") or str(host).startswith(("127.", "/", "\\0")):
+        return
+    with open(os.environ["STRANGERS"], "a") as told:
+        told.write(f"{event} {host}\\n")
+sys.addaudithook(watch)
+"""
+
+
+def tool(*arguments: str, cwd: Path, strangers: Path | None = None, **settings: str) -> str:
+    """What a command of Dagster says; nothing but this machine may be asked."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("BUENA_", "DAGSTER_"))
+    }
+    environment |= {"DAGSTER_DISABLE_TELEMETRY": "1", "COLUMNS": "200", "PYTHONPATH": str(ROOT)} | settings
+    if strangers is not None:
+        watcher = strangers.with_name("watcher")
+        watcher.mkdir(exist_ok=True)
+        (watcher / "sitecustomize.py").write_text(WATCH, encoding="utf-8")
+        environment |= {"STRANGERS": str(strangers), "PYTHONPATH": f"{watcher}{os.pathsep}{ROOT}"}
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("dg")), *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said[-3_000:]
+    return said
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    """The example project, copied to where it may write."""
+    return Path(shutil.copytree(EXAMPLE, tmp_path / "example"))
+
+
+def test_the_project_is_sound(tmp_path: Path) -> None:
+    """``dg check defs`` and ``dg check yaml`` pass without a key, and ask nobody outside."""
+    strangers = tmp_path / "strangers"
+    assert "loaded successfully" in tool("check", "defs", cwd=ROOT, strangers=strangers)
+    assert "validated" in tool("check", "yaml", cwd=ROOT, strangers=strangers)
+    assert not strangers.exists()
+
+
+def test_the_component_is_listed() -> None:
+    """``dg list components`` shows it, with what it is for."""
+    said = tool("list", "components", cwd=ROOT)
+    assert "buena_pipeline.BuenaEnrichmentComponent" in said
+    assert "Leads in, enriched" in said
+
+
+def test_ten_lines_of_yaml(example: Path, tmp_path: Path) -> None:
+    """The example is checked and launched twice: the table is whole, and the second time costs nothing."""
+    strangers = tmp_path / "strangers"
+    assert len((example / "lead_warehouse/defs/enriched_leads/defs.yaml").read_text().splitlines()) <= 12
+    assert "validated" in tool("check", "yaml", cwd=example)
+    for _ in range(2):
+        said = tool("launch", "--assets", "enriched_leads", cwd=example, strangers=strangers)
+        assert "RUN_SUCCESS" in said
+    assert not strangers.exists()
+    table = read_user_table(example / "warehouse.duckdb", "enriched_leads")
+    assert table["Work Email"].to_list() == pl.read_csv(example / "leads.csv")["Work Email"].to_list()
+    assert table["buena_status"].to_list() == ["cached"] * 4 + ["invalid"]
+    assert table["buena_score"].null_count() == 1
+    store = EnrichmentStore(example / "buena.duckdb")
+    assert store.stats().people == 3
+    assert store.stats().credits_used == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "replaced", "said"),
+    [
+        ("  source: {file: leads.csv}", "  source: {database: crm.duckdb}", "name one place"),
+        ("  score: true", "  blocks: [salary]", "No such block: salary"),
+        ("  score: true", "  scores: true", "scores"),
+    ],
+)
+def test_wrong_yaml_says_what_is_wrong(example: Path, line: str, replaced: str, said: str) -> None:
+    """A place that is none, a block that is none, an attribute that is none: the message names it."""
+    path = example / "lead_warehouse/defs/enriched_leads/defs.yaml"
+    text = path.read_text(encoding="utf-8")
+    assert line in text
+    path.write_text(text.replace(line, replaced), encoding="utf-8")
+    with pytest.raises(AssertionError) as failed:
+        tool("check", "yaml", cwd=example)
+        tool("check", "defs", cwd=example)
+    assert said in str(failed.value)
+
+
+def test_a_table_that_is_not_there(example: Path) -> None:
+    """A source that is missing fails the run with a message, not with a traceback of DuckDB alone."""
+    path = example / "lead_warehouse/defs/enriched_leads/defs.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("{file: leads.csv}", "{database: crm.duckdb, table: leads}"), encoding="utf-8")
+    with pytest.raises(AssertionError, match="There is no DuckDB file"):
+        tool("launch", "--assets", "enriched_leads", cwd=example)

@@ -1,0 +1,54 @@
+"""Tables of a user's own DuckDB files, with real files and a real lock."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from buena_pipeline.errors import InputError
+from buena_pipeline.store.user_tables import read_user_table, write_user_table
+
+LEADS = pl.DataFrame({"email": ["a@x.example", None], "skills": [["SQL"], None], "size": [1, 2]})
+
+
+def test_there_and_back(tmp_path: Path) -> None:
+    """What is written is read again, lists and nulls among it; a second table replaces the first."""
+    database = tmp_path / "crm.duckdb"
+    write_user_table(LEADS, database, "leads")
+    assert read_user_table(database, "leads").equals(LEADS)
+    write_user_table(LEADS.head(1), database, "leads")
+    assert read_user_table(database, "leads").height == 1
+    write_user_table(LEADS, database, "main.select")
+    assert read_user_table(database, "main.select").equals(LEADS)
+
+
+def test_what_is_not_there(tmp_path: Path) -> None:
+    """A file, a table and a schema that are missing are named."""
+    database = tmp_path / "crm.duckdb"
+    with pytest.raises(InputError, match=r"no DuckDB file .*crm\.duckdb"):
+        read_user_table(database, "leads")
+    write_user_table(LEADS, database, "leads")
+    with pytest.raises(InputError, match=r"table people of .*crm\.duckdb"):
+        read_user_table(database, "people")
+    with pytest.raises(InputError, match=r"table crm\.leads"):
+        write_user_table(LEADS, database, "crm.leads")
+
+
+def test_in_use(tmp_path: Path) -> None:
+    """A file that another process holds is told apart from one that is broken."""
+    database = tmp_path / "crm.duckdb"
+    write_user_table(LEADS, database, "leads")
+    hold = f"import duckdb, sys; c = duckdb.connect({str(database)!r}); print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(InputError, match="lock"):
+            read_user_table(database, "leads")
+        assert holder.stdin is not None
+        holder.stdin.close()
