@@ -210,6 +210,8 @@ def limit_people(
     Returns:
         The decisions with a column ``turn``: the place in the order of buying, null for those not bought.
     """
+    if not (decisions["decision"] == "buy").any():  # as for most tables that come again
+        return decisions.with_columns(turn=pl.lit(None, pl.UInt32))
     order = decisions.with_columns(priority=pl.lit(0.0) if priority is None else priority)
     turns = (
         order.filter(pl.col("decision") == "buy")

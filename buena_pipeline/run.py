@@ -164,9 +164,12 @@ class Run:
         def decided(keys: pl.DataFrame) -> pl.DataFrame:
             parts = []
             for found in turn.lookups(keys):
-                parts.append(self._decided(found, began=draft.began))
+                part = self._decided(found, began=draft.began)
                 if learn:
-                    draft.learn(found, parts[-1])
+                    draft.learn(found, part)
+                # of millions of people who need no reason, none is kept while others are looked up
+                reasons = part["error"].null_count() < part.height
+                parts.append(part if reasons else part.with_columns(error=pl.lit(None, pl.String)))
             return pl.concat(parts)
 
         draft.file_id = turn.file_id() if again is None else draft.file_id

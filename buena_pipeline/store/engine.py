@@ -32,7 +32,7 @@ ALL_CORES: Final = "reset threads"
 _ONE_CORE: Final = "set threads = 1"
 """To hand on little costs more than to do it."""
 
-_MEMORY: Final = 1_200_000_000
+_MEMORY: Final = 1_000_000_000
 """Bytes for look-ups and the file's pages; more is spilled. polars needs room beside it."""
 
 _BREAKS: Final = (duckdb.FatalException, duckdb.InternalException, duckdb.InterruptException)

@@ -13,19 +13,6 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-_AS_POLARS_HAS_IT: Final = """
-    set session arrow_lossless_conversion = true;
-    set session produce_arrow_string_view = true;
-    set session arrow_output_version = '1.4';
-"""
-"""UUIDs as 16 bytes, and text in a layout of which nothing has to be copied."""
-
-_AS_BEFORE: Final = """
-    reset session arrow_lossless_conversion;
-    reset session produce_arrow_string_view;
-    reset session arrow_output_version;
-"""
-
 _EXTENSIONS: Final[dict[str, pl.DataType]] = {"arrow.uuid": UUID, "arrow.bool8": pl.Boolean()}
 """What DuckDB gives as a type that Arrow has not, and what it is for polars."""
 
@@ -81,11 +68,13 @@ def from_query(
     """
     import pyarrow as pa
 
-    connection.execute(_AS_POLARS_HAS_IT)
+    # UUIDs as 16 bytes. Text not as views, though polars would take them as they are: a batch stays in memory
+    # as a whole while any text of it is in use, and views are twice as large as offsets
+    connection.execute("set session arrow_lossless_conversion = true")
     try:
         table = connection.sql(query).to_arrow_table()
     finally:
-        connection.execute(_AS_BEFORE)
+        connection.execute("reset session arrow_lossless_conversion")
     # Arrow's extension types are taken for what is in them
     extensions = {
         field.name: _EXTENSIONS[field.type.extension_name]

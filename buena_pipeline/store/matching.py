@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-AT_ONCE: Final = 9_000_000
+AT_ONCE: Final = 7_000_000
 """Keys to search for at once: they must fit in memory, and each search looks at the whole store."""
 
 A_PART: Final = 750_000
