@@ -1,4 +1,4 @@
-"""The Dagster project, materialized: tables, credits, checks, and what happens when the vendor or a run stops."""
+"""The Dagster project, materialized: tables, credits, checks, and what happens when something stops."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from buena_pipeline.sandbox.faults import Fault  # noqa: E402
 from dagster_project.defs import assets, automation, checks  # noqa: E402
 from dagster_project.lead_files import LeadFilesResource  # noqa: E402
 from dagster_project.tables import TablesResource  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
 
 ALL_CHECKS = [
     checks.every_row_is_back,
@@ -333,7 +335,7 @@ def test_what_is_old_is_refreshed(project: Project) -> None:
 
 
 def test_what_cannot_be_used_says_so(project: Project) -> None:
-    """No file yet, a broken file, a file of nobody: each fails with what to do, and no traceback of polars."""
+    """No file yet, a broken file, a file of nobody: each fails with what to do next."""
     assert "put one into" in failure(project.run([assets.leads]))
     assert "materialize the asset" in failure(project.run([assets.enriched_leads]))
     project.instance.add_dynamic_partitions("lead_file", ["broken.parquet", "nobody.csv"])
@@ -372,7 +374,7 @@ def start(project: Project) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", RUN, str(project.folder), project.sandbox.url, project.sandbox.api_key]
     environment = {
         **os.environ,
-        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "PYTHONPATH": str(ROOT),
         "DAGSTER_DISABLE_TELEMETRY": "1",
     }
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -42,7 +42,10 @@ def test_in_use(tmp_path: Path) -> None:
     """A file that another process holds is told apart from one that is broken."""
     database = tmp_path / "crm.duckdb"
     write_user_table(LEADS, database, "leads")
-    hold = f"import duckdb, sys; c = duckdb.connect({str(database)!r}); print('held', flush=True); sys.stdin.read()"
+    hold = (
+        f"import duckdb, sys; held = duckdb.connect({str(database)!r}); print('held', flush=True); "
+        "sys.stdin.read()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:

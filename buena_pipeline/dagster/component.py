@@ -61,6 +61,18 @@ class BuenaEnrichmentComponent(dg.Component, dg.Model, dg.Resolvable):
     """Leads in, enriched and perhaps scored leads out, as one asset. Nobody is paid for twice.
 
     The API key is read from ``BUENA_API_KEY`` when the asset is materialized, so a project loads without it.
+
+    Example:
+        >>> component = BuenaEnrichmentComponent.resolve_from_yaml(
+        ...     '''
+        ...     asset: {key: enriched_leads}
+        ...     source: {file: leads.csv}
+        ...     target: {file: enriched.parquet}
+        ...     max_credits: 500
+        ...     '''
+        ... )
+        >>> component.target.file, component.max_credits
+        ('enriched.parquet', 500.0)
     """
 
     asset: dg.ResolvedAssetSpec = Field(

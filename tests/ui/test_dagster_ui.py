@@ -79,12 +79,12 @@ def answers(url: str) -> bool:
 def page(ui: str) -> Iterator[Page]:
     """A page of a browser that may talk to nobody but this machine."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1500, "height": 900})
         strangers: list[str] = []
-        page.on("request", lambda request: None if request.url.startswith(ui) else strangers.append(request.url))
+        page.on(
+            "request", lambda request: None if request.url.startswith(ui) else strangers.append(request.url)
+        )
         page.set_default_timeout(30_000)
         yield page
         browser.close()
