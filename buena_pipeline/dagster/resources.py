@@ -33,8 +33,7 @@ class BuenaResource(dg.ConfigurableResource[Any]):
     concurrency: int = Field(default=8, description="Requests on their way at the same time, at most.")
     sandbox: bool = Field(
         default=False,
-        description="Ask a local sandbox instead of the vendor. Its people are invented: give it a store of its "
-        "own.",
+        description="Ask a local sandbox instead, which invents people: give it a store of its own.",
     )
 
     @contextmanager
