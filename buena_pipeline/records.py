@@ -86,8 +86,8 @@ class Records:
 
     def _rows(self, person: pl.Series) -> pl.Series:
         """Where in the file the record of each stands, if it is one row, and anybody may see it."""
-        seen = pl.when(pl.col("status") != "suppressed").then("row")
-        return self._statuses.select("status", "row").select(seen.gather(person)).to_series()
+        told = self._statuses.select(pl.col("status", "row").gather(person))
+        return told.select(pl.when(pl.col("status") != "suppressed").then("row").alias("row")).to_series()
 
     def _fetched(self, people: pl.Series) -> pl.DataFrame:
         """The records of these people, with their numbers as ``person``."""
