@@ -226,11 +226,10 @@ class Draft:
             # whoever was bought now has more than was known before
             row=pl.when(pl.col("status").is_null()).then("row"),
         )
-        if (
-            told["error"].null_count() == told.height
-        ):  # kept for long, and a text takes 16 bytes where it is null
-            told = told.with_columns(error=pl.lit(None, pl.String))
-        return told
+        if told["error"].null_count() < told.height:
+            return told
+        # it is kept for long, and text takes 16 bytes a row where there is none
+        return told.with_columns(error=pl.lit(None, pl.String))
 
     def settle(self) -> None:
         """Lets go of all that was needed until everybody had an outcome; who the rows are stays."""
