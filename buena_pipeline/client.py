@@ -141,7 +141,7 @@ class BuenaClient:
             transport=transport,
             timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
             verify=httpx.create_ssl_context(),
-            limits=httpx.Limits(max_keepalive_connections=1 if transport is None else concurrency),
+            limits=httpx.Limits(max_keepalive_connections=1),  # a transport of the user's own has its limits
         )
         self._http = self._line()
         # a pool looks at all its connections twice a request: where it is ours to say, each is on its own

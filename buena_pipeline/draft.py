@@ -208,25 +208,28 @@ class Draft:
             outcomes: schema ``OUTCOME``, of those who were bought.
         """
         left_alone = {"buy": "deferred", "wait": "deferred"}
-        now = outcomes.with_columns(as_number(outcomes["person_id"]))
-        return (
-            self.decisions.select("person_id", "decision", "error", "row")
-            .join(now, on="person_id", how="left", suffix="_now", maintain_order="left")
-            .select(
-                "person_id",
-                status=pl.coalesce(
-                    "status", pl.col("decision").cast(pl.String).replace(left_alone).cast(STATUS)
-                ),
-                # an outcome without a reason is one that needs none
-                error=pl.when(pl.col("status").is_not_null())
-                .then("error_now")
-                .when(pl.col("decision") == "buy")
-                .then(pl.coalesce("error", pl.lit(_GONE)))
-                .otherwise("error"),
-                # whoever was bought now has more than was known before
-                row=pl.when(pl.col("status").is_null()).then("row"),
-            )
+        people = self.decisions.select("person_id", "decision", "error", "row")
+        if outcomes.is_empty():
+            people = people.with_columns(status=pl.lit(None, STATUS), error_now=pl.lit(None, pl.String))
+        else:
+            now = outcomes.with_columns(as_number(outcomes["person_id"]))
+            people = people.join(now, on="person_id", how="left", suffix="_now", maintain_order="left")
+        told = people.select(
+            "person_id",
+            status=pl.coalesce("status", pl.col("decision").cast(pl.String).replace(left_alone).cast(STATUS)),
+            # an outcome without a reason is one that needs none
+            error=pl.when(pl.col("status").is_not_null())
+            .then("error_now")
+            .when(pl.col("decision") == "buy")
+            .then(pl.coalesce("error", pl.lit(_GONE)))
+            .otherwise("error"),
+            # whoever was bought now has more than was known before
+            row=pl.when(pl.col("status").is_null()).then("row"),
         )
+        if told["error"].null_count() < told.height:
+            return told
+        # it is kept for long, and text takes 16 bytes a row where there is none
+        return told.with_columns(error=pl.lit(None, pl.String))
 
     def settle(self) -> None:
         """Lets go of all that was needed until everybody had an outcome; who the rows are stays."""

@@ -15,7 +15,7 @@ import polars as pl
 from buena_pipeline.lead_table import CHUNK
 from buena_pipeline.store import EnrichmentStore
 
-AHEAD: Final = 8 * CHUNK
+AHEAD: Final = 4 * CHUNK
 """Rows for which those who stand apart are read at once."""
 
 _MOST: Final = 2 * CHUNK
@@ -78,7 +78,7 @@ class Records:
         others = person.filter(place.is_null()).drop_nulls().unique()
         far = self._fetched(others.filter(~others.is_in(self._asked.implode())).sort())
         if self._apart is not None:
-            far = pl.concat([self._apart, far])
+            far = pl.concat([self._apart.filter(pl.col("person").is_in(others.implode())), far])
         elsewhere = _places(person, far["person"]) + near.height
         # to look up rows in pieces would cost more than to put these together
         records = pl.concat([near.drop("row"), far.drop("person")], rechunk=True)
@@ -86,8 +86,8 @@ class Records:
 
     def _rows(self, person: pl.Series) -> pl.Series:
         """Where in the file the record of each stands, if it is one row, and anybody may see it."""
-        seen = pl.when(pl.col("status") != "suppressed").then("row")
-        return self._statuses.select("status", "row").select(seen.gather(person)).to_series()
+        told = self._statuses.select(pl.col("status", "row").gather(person))
+        return told.select(pl.when(pl.col("status") != "suppressed").then("row").alias("row")).to_series()
 
     def _fetched(self, people: pl.Series) -> pl.DataFrame:
         """The records of these people, with their numbers as ``person``."""
