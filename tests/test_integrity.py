@@ -279,6 +279,16 @@ def test_the_forgotten_leave_a_clean_store(filled: EnrichmentStore) -> None:
     assert failed(filled) == {}
 
 
+def test_a_shorter_age_allows_what_a_longer_one_does_not(filled: EnrichmentStore) -> None:
+    """Bought again after a day: too soon for 90 days, and for two, but not for a day."""
+    change(filled, DAMAGE["nobody_was_charged_twice"][0])
+
+    def sound(**age: int) -> bool:
+        return filled.check(max_age=timedelta(**age)).filter(check="nobody_was_charged_twice")["ok"].item()
+
+    assert [sound(days=90), sound(days=2), sound(days=1)] == [False, False, True]
+
+
 def test_two_who_turned_out_to_be_one_were_not_charged_twice_knowingly(filled: EnrichmentStore) -> None:
     """Only what was bought after the link is a double charge."""
     change(
@@ -391,7 +401,7 @@ def test_a_check_that_meets_damage_calls_it_damage(filled: EnrichmentStore) -> N
         with EnrichmentStore(filled.path)._database.connect(read_only=True) as connection:
             met.append(number)
             for name in integrity._queries():
-                integrity._query(connection, name)
+                integrity._query(connection, name, timedelta(days=90))
             met.remove(number)
 
     for number in range(total):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 
-from buena_pipeline.errors import InputError
-from buena_pipeline.store.user_tables import read_user_table, write_user_table
+from buena_pipeline.errors import InputError, StoreLockedError
+from buena_pipeline.store.user_tables import check_user_table, read_user_table, write_user_table
 
 LEADS = pl.DataFrame({"email": ["a@x.example", None], "skills": [["SQL"], None], "size": [1, 2]})
 
@@ -34,8 +36,20 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     write_user_table(LEADS, database, "leads")
     with pytest.raises(InputError, match=r"table people of .*crm\.duckdb"):
         read_user_table(database, "people")
-    with pytest.raises(InputError, match=r"table crm\.leads"):
-        write_user_table(LEADS, database, "crm.leads")
+    for write in (partial(write_user_table, LEADS), check_user_table):
+        with pytest.raises(InputError, match=r"table sales\.leads"):
+            write(database, "sales.leads")
+
+
+def test_whether_it_can_be_written_changes_nothing(tmp_path: Path) -> None:
+    """The old table is as it was, and a new one is not there yet."""
+    database = tmp_path / "crm.duckdb"
+    write_user_table(LEADS, database, "leads")
+    check_user_table(database, "leads")
+    check_user_table(database, "people")
+    assert read_user_table(database, "leads").equals(LEADS)
+    with pytest.raises(InputError, match="people"):
+        read_user_table(database, "people")
 
 
 def test_in_use(tmp_path: Path) -> None:
@@ -51,7 +65,20 @@ def test_in_use(tmp_path: Path) -> None:
     ) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
-        with pytest.raises(InputError, match="lock"):
+        with pytest.raises(StoreLockedError, match=r"crm\.duckdb is in use"):
             read_user_table(database, "leads")
+        with pytest.raises(StoreLockedError, match=r"crm\.duckdb is in use"):
+            write_user_table(LEADS, database, "leads")
         assert holder.stdin is not None
         holder.stdin.close()
+
+
+def test_no_value_is_quoted(tmp_path: Path) -> None:
+    """A view that fails on somebody's data does not tell whose."""
+    database = tmp_path / "crm.duckdb"
+    write_user_table(LEADS, database, "leads")
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("create view numbers as select email::int as number from leads")
+    with pytest.raises(InputError, match="numbers") as raised:
+        read_user_table(database, "numbers")
+    assert "a@x.example" not in str(raised.value)

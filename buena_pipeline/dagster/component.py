@@ -6,55 +6,22 @@ No ``from __future__ import annotations`` here: Dagster reads the annotation of 
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
-import polars as pl
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from buena_pipeline.client import BuenaClient
-from buena_pipeline.dagster.paid import enrich_asset, fully_enriched, progress_in
+from buena_pipeline.dagster.paid import enrich_asset, failing_at_once, fully_enriched, progress_in
+from buena_pipeline.dagster.places import Source, Target
 from buena_pipeline.dagster.resources import BuenaResource, EnrichmentStoreResource
 from buena_pipeline.enrich import Enricher
-from buena_pipeline.files import scan_table, write_table
 from buena_pipeline.score import score_frame
 from buena_pipeline.scoring_model import ScoringModel
 from buena_pipeline.settings import EnrichmentOptions
-from buena_pipeline.store.user_tables import read_user_table, write_user_table
 
-
-class Place(dg.Model, dg.Resolvable):
-    """Where a table is: a file, or a table of a DuckDB file. Paths are relative to the project."""
-
-    file: str | None = Field(
-        default=None, description="A .csv, .tsv, .parquet, .ndjson, .json or .xlsx file."
-    )
-    database: str | None = Field(default=None, description="A DuckDB file; not the store.")
-    table: str | None = Field(default=None, description="A table in it; to read from, also a view.")
-
-    @model_validator(mode="after")
-    def _is_one(self) -> "Place":
-        places = (self.file is not None) + (self.database is not None)
-        if places != 1 or (self.database is None) != (self.table is None):
-            raise ValueError("name one place: a file, or a database and a table in it")
-        return self
-
-    def read(self, root: Path) -> pl.LazyFrame:
-        """The table."""
-        if self.file is not None:
-            return scan_table(root / self.file)
-        return read_user_table(root / str(self.database), str(self.table)).lazy()
-
-    def write(self, frame: pl.LazyFrame, root: Path) -> pl.LazyFrame:
-        """Puts a table there, in place of an old one as a whole; returns it."""
-        if self.file is None:
-            table = frame.collect()
-            write_user_table(table, root / str(self.database), str(self.table))
-            return table.lazy()
-        path = root / self.file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_table(frame, path)
-        return scan_table(path)
+_LOADED: Final = "loaded"
+"""The name under which the value of an asset is handed over."""
 
 
 class BuenaEnrichmentComponent(dg.Component, dg.Model, dg.Resolvable):
@@ -78,8 +45,8 @@ class BuenaEnrichmentComponent(dg.Component, dg.Model, dg.Resolvable):
     asset: dg.ResolvedAssetSpec = Field(
         description="The asset this makes: key, deps, group_name, owners, automation_condition ..."
     )
-    source: Place = Field(description="Where the leads are.")
-    target: Place = Field(description="Where the enriched table goes.")
+    source: Source = Field(description="Where the leads are.")
+    target: Target = Field(description="Where the enriched table goes.")
     store: str = Field(
         default="buena.duckdb", description="The file of all that was bought, shared by everybody who buys."
     )
@@ -113,25 +80,32 @@ class BuenaEnrichmentComponent(dg.Component, dg.Model, dg.Resolvable):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The asset, with a check that warns when somebody was deferred."""
-        root = Path(context.project_root)
+        root, source = Path(context.project_root), self.source.key
         spec = self.asset.merge_attributes(kinds={"buena", "polars"})
         if spec.description is None:
             spec = spec.replace_attributes(description=(type(self).__doc__ or "").partition("\n")[0])
+        if source is not None and source not in {dep.asset_key for dep in spec.deps}:
+            spec = spec.replace_attributes(deps=[*spec.deps, source])
 
         @dg.multi_asset(
             name=spec.key.to_python_identifier(),
             specs=[spec],
+            ins={} if source is None else {_LOADED: dg.AssetIn(source)},
             check_specs=[fully_enriched(spec.key)],
             pool="buena_api",
         )
-        def enriched(context: dg.AssetExecutionContext):  # type: ignore[no-untyped-def]
+        def enriched(context: dg.AssetExecutionContext, **given: Any):  # type: ignore[no-untyped-def]
             api = BuenaResource(sandbox=self.sandbox, base_url=self.base_url)
-            with api.client() as client:
+            with failing_at_once(), api.client() as client:
+                leads, model = self.source.read(root, given.get(_LOADED)), self._model(root)
+                self.target.check(leads, root)
                 return enrich_asset(
                     self._enricher(client, root, context.log),
-                    self.source.read(root),
-                    lambda frame: self.target.write(self._scored(frame, root), root),
-                    upstream=next((dep.asset_key for dep in spec.deps), None),
+                    leads,
+                    lambda frame: self.target.write(
+                        frame if model is None else score_frame(frame, model=model), root
+                    ),
+                    upstream=source or next((dep.asset_key for dep in spec.deps), None),
                     asset=spec.key,
                 )
 
@@ -151,8 +125,8 @@ class BuenaEnrichmentComponent(dg.Component, dg.Model, dg.Resolvable):
             progress=progress_in(log),
         )
 
-    def _scored(self, frame: pl.LazyFrame, root: Path) -> pl.LazyFrame:
-        if not self.score and self.scoring_model is None:
-            return frame
-        model = ScoringModel.from_toml(root / self.scoring_model) if self.scoring_model else ScoringModel()
-        return score_frame(frame, model=model)
+    def _model(self, root: Path) -> ScoringModel | None:
+        """How to score; None if nothing is scored."""
+        if self.scoring_model is not None:
+            return ScoringModel.from_toml(root / self.scoring_model)
+        return ScoringModel() if self.score else None

@@ -13,7 +13,7 @@ import polars as pl
 from buena_pipeline.columns import find_columns
 from buena_pipeline.dagster.metadata import lineage, of_report, preview, table_schema
 from buena_pipeline.enrich import Enricher
-from buena_pipeline.errors import InputError, SettingsError, StoreLockedError, VendorError
+from buena_pipeline.errors import BuenaError, StoreLockedError
 from buena_pipeline.result import EnrichmentProgress, EnrichmentReport, Progress
 from buena_pipeline.terms import Terms
 
@@ -140,7 +140,7 @@ def failing_at_once() -> Iterator[None]:
         yield
     except StoreLockedError as error:
         raise dg.RetryRequested(max_retries=5, seconds_to_wait=_PATIENCE) from error
-    except (VendorError, SettingsError, InputError) as error:
+    except BuenaError as error:
         raise dg.Failure(
             description=str(error), metadata={"error": type(error).__name__}, allow_retries=False
         ) from error

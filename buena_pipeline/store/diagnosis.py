@@ -25,8 +25,8 @@ _DAMAGE: Final = re.compile(
     r"|database has been invalidated|Failed to deserialize|Computed AES tag differs"
 )
 
-# what these say is about files and names, not about values
-_TELLING: Final = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.CatalogException)
+TELLING: Final = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.CatalogException)
+"""Errors whose messages are about files and names, not about values."""
 
 _ABOUT_THE_QUERY: Final = (
     duckdb.BinderException,
@@ -108,7 +108,7 @@ def explain(error: duckdb.Error, path: Path, *, waited: float) -> StoreError:
     if is_damage(error):
         return StoreDamagedError(_damage(place, text.splitlines()[0]), path=place)
     # other errors may quote a value
-    said = f": {text.splitlines()[0]}" if isinstance(error, _TELLING) else ""
+    said = f": {text.splitlines()[0]}" if isinstance(error, TELLING) else ""
     return StoreError(f"The store {place} cannot be used ({type(error).__name__}{said})", path=place)
 
 

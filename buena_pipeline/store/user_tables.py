@@ -7,9 +7,8 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from buena_pipeline.errors import InputError
-
-_WITH: str = "create or replace table {} as select * from written"
+from buena_pipeline.errors import BuenaError, InputError, StoreLockedError
+from buena_pipeline.store.diagnosis import TELLING, is_locked
 
 
 def read_user_table(database: Path, table: str) -> pl.DataFrame:
@@ -20,7 +19,8 @@ def read_user_table(database: Path, table: str) -> pl.DataFrame:
         table: its name, with a schema or without.
 
     Raises:
-        InputError: if the file or the table is not there, or the file is in use.
+        InputError: if the file or the table is not there, or cannot be read.
+        StoreLockedError: if another program holds the file.
     """
     if not database.is_file():
         raise InputError(f"There is no DuckDB file {database}: is the path right?")
@@ -41,17 +41,43 @@ def write_user_table(frame: pl.DataFrame, database: Path, table: str) -> None:
         table: its name, with a schema or without.
 
     Raises:
-        InputError: if the file is in use, or the table cannot be written.
+        InputError: if the table cannot be written.
+        StoreLockedError: if another program holds the file.
     """
-    quoted = ".".join(f'"{part.strip(chr(34))}"' for part in table.split("."))
     try:
         with duckdb.connect(str(database)) as connection:
             connection.register("written", frame.to_arrow())
-            connection.execute(_WITH.format(quoted))
+            connection.execute(_replace(table))
     except duckdb.Error as error:
         raise _unusable(error, database, table) from None
 
 
-def _unusable(error: duckdb.Error, database: Path, table: str) -> InputError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return InputError(f"The table {table} of {database} cannot be used: {reason}")
+def check_user_table(database: Path, table: str) -> None:
+    """Finds out whether a table can be written there, before it costs anything. Changes nothing.
+
+    Raises:
+        InputError, StoreLockedError: if ``write_user_table`` would raise it.
+    """
+    try:
+        with duckdb.connect(str(database)) as connection:
+            connection.begin()
+            connection.register("written", pl.DataFrame({"nothing": [0]}).to_arrow())
+            connection.execute(_replace(table))
+            connection.rollback()
+    except duckdb.Error as error:
+        raise _unusable(error, database, table) from None
+
+
+def _replace(table: str) -> str:
+    quoted = ".".join(f'"{part.strip(chr(34))}"' for part in table.split("."))
+    return f"create or replace table {quoted} as select * from written"  # noqa: S608
+
+
+def _unusable(error: duckdb.Error, database: Path, table: str) -> BuenaError:
+    if is_locked(error):
+        return StoreLockedError(
+            f"{database} is in use by another program. Try again when that is done.", path=str(database)
+        )
+    # other messages may quote what is in the table
+    told = (str(error).splitlines() or [""])[0] if isinstance(error, TELLING) else type(error).__name__
+    return InputError(f"The table {table} of {database} cannot be used: {told}")

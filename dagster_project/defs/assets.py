@@ -33,6 +33,9 @@ _COLUMNS: Final = {
     PERSON: "Which person it is: the same number for all rows of one person.",
 }
 
+SHORTEST_AGE: Final = "shortest_max_age_days"
+"""The metadata that tells ``Terms.shortest_age_days`` of a run."""
+
 
 class Terms(dg.Config):
     """On which terms a run buys; the defaults are those of the daily run."""
@@ -43,6 +46,12 @@ class Terms(dg.Config):
     max_wait_seconds: float = 300.0
     refresh_after_days: float | None = None
     """Buy again what is older than this, the best scored leads first, before anything else."""
+
+    @property
+    def shortest_age_days(self) -> float:
+        """How old a block is at least that this run buys again."""
+        ages = (self.max_age_days, self.refresh_after_days)
+        return min(age for age in ages if age is not None)
 
 
 def _told(frame: pl.LazyFrame, rows: int, **more: Any) -> dict[str, Any]:
@@ -121,7 +130,7 @@ def enriched_leads(
     What a rate limit, a budget or used up credits leave out is deferred: the rows say so, the check
     fully_enriched warns, and the sensor resume_enrichment goes on at resume_at.
     """
-    with tables.snapshot("leads") as table, buena.client() as client:
+    with failing_at_once(), tables.snapshot("leads") as table, buena.client() as client:
         enricher = partial(
             Enricher,
             client,
@@ -139,8 +148,7 @@ def enriched_leads(
                 max_credits=config.max_credits,
                 priority=pl.col("_score"),
             )
-            with failing_at_once():
-                refreshed = older.run(ranked).report.credits_used
+            refreshed = older.run(ranked).report.credits_used
         left = None if config.max_credits is None else max(config.max_credits - refreshed, 0.0)
         return enrich_asset(
             enricher(max_age=timedelta(days=config.max_age_days), max_credits=left),
@@ -149,7 +157,7 @@ def enriched_leads(
             asset=context.asset_key,
             upstream=leads.key,
             descriptions=_COLUMNS,
-            more={"credits_refreshed": refreshed},
+            more={"credits_refreshed": refreshed, SHORTEST_AGE: config.shortest_age_days},
         )
 
 
@@ -184,7 +192,8 @@ def scored_leads(tables: TablesResource) -> dg.MaterializeResult:
 )
 def credit_ledger(enrichment_store: EnrichmentStoreResource, tables: TablesResource) -> dg.MaterializeResult:
     """What was spent on each day (UTC), and what the vendor said was left."""
-    days = enrichment_store.store().sql("from credits_by_day order by day")
+    with failing_at_once():
+        days = enrichment_store.store().sql("from credits_by_day order by day")
     tables.write(days, "credit_ledger")
     return dg.MaterializeResult(
         metadata={

@@ -1,13 +1,15 @@
 """What must hold of the enriched table, and what a team wants to be warned of."""
 
+from datetime import timedelta
 from typing import Any, Final
 
 import dagster as dg
 import polars as pl
 
-from buena_pipeline.dagster import EnrichmentStoreResource
+from buena_pipeline.dagster import EnrichmentStoreResource, failing_at_once
 from buena_pipeline.schema import DEFAULT_PREFIX, ENRICHED
-from dagster_project.defs.assets import enriched_leads, leads
+from buena_pipeline.terms import MAX_AGE
+from dagster_project.defs.assets import SHORTEST_AGE, enriched_leads, leads
 from dagster_project.tables import TablesResource
 
 _FAILED: Final = 0.25
@@ -15,6 +17,9 @@ _FAILED: Final = 0.25
 
 _DROP: Final = 0.05
 """By how much the fill rate may be less than in the run before."""
+
+_RUNS: Final = 100
+"""Runs back that are looked at for how soon they bought again."""
 
 _SHOWN: Final = ("title", "phone", "company_size")
 """Columns whose fill rate says how good the answers are."""
@@ -56,12 +61,22 @@ def schema_is_documented(tables: TablesResource) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(asset=enriched_leads)
-def nobody_is_charged_twice(enrichment_store: EnrichmentStoreResource) -> dg.AssetCheckResult:
-    """The store is whole: one paid answer for each person and block, nothing paid for that is missing."""
-    broken = enrichment_store.store().check().filter(~pl.col("ok"))
+def nobody_is_charged_twice(
+    context: dg.AssetCheckExecutionContext, enrichment_store: EnrichmentStoreResource
+) -> dg.AssetCheckResult:
+    """The store is whole: nobody charged sooner than runs may buy again, nothing paid for missing."""
+    ages = [float(told[SHORTEST_AGE]) for told in _latest(context, _RUNS) if SHORTEST_AGE in told]
+    days = min(ages, default=MAX_AGE / timedelta(days=1))
+    with failing_at_once():
+        found = enrichment_store.store().check(max_age=timedelta(days=days))
+    broken = found.filter(~pl.col("ok"))
     return dg.AssetCheckResult(
         passed=broken.is_empty(),
-        metadata={row["check"]: f"{row['found']}: {row['detail']}" for row in broken.to_dicts()},
+        metadata={
+            "checks": found.height,
+            "within_days": days,
+            **dict(broken.select("check", "detail").iter_rows()),
+        },
     )
 
 

@@ -1,4 +1,4 @@
--- Nobody was charged twice within 90 days for one block, as far as one could know that they are one person.
+-- Nobody was charged twice within max_age for one block, as far as one could know that they are one person.
 --
 -- That is as it should be after a run with a shorter max_age or with retry_unknown; else please report it.
 with repeated as (
@@ -33,5 +33,5 @@ neighbours as (
 select distinct person_id, request_id
 from neighbours
 where (request_id, bought_as) <> (previous_request, previous_as)
-  and answered_at < previous_at + interval 90 days
+  and answered_at < previous_at + $max_age
   and (bought_as = previous_as or greatest(linked_at, previously_linked_at) < answered_at);
