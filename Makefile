@@ -16,7 +16,7 @@ INSTALL_PEER := $(VENV)-openaivec/bin/python -m pip install --quiet --disable-pi
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dagster test test-ui torture lint types contract format check clean bench bench-quick bench-ledger
+.PHONY: help demo dagster test test-ui pictures torture lint types contract format check clean bench bench-quick bench-ledger
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ dagster: $(VENV)/.dagster ## the pipeline in Dagster's UI at http://localhost:30
 
 test-ui: $(VENV)/.ui ## the same pipeline, driven through the UI by a headless Chromium
 	$(BIN)/python -m pytest tests/ui --no-cov -p no:randomly
+
+pictures: ## the pictures of the documentation, taken anew
+	PICTURES=docs/pictures $(MAKE) test-ui
 
 clean: ## remove the environment and all caches
 	rm -rf $(VENV) $(VENV)-openaivec .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*

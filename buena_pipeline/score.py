@@ -18,7 +18,8 @@ from buena_pipeline.scoring_model import ScoringModel
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
 _TEXTS: Final = ("company_size", "title", "phone", "linkedin_url")
-_SCORED_COLUMNS: Final = (*_TEXTS, "skills")
+SCORED_COLUMNS: Final = (*_TEXTS, "skills")
+"""What the score is made of, without the prefix."""
 _TEXT_TYPES: Final = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 _ANSWERED: Final = ("enriched", "cached")
 
@@ -124,7 +125,7 @@ def score_total(model: ScoringModel, prefix: str = DEFAULT_PREFIX, *, has_status
     if not has_status:
         return total.alias(name)
     answered = pl.col(f"{prefix}status").cast(pl.String).is_in(_ANSWERED).fill_null(value=False)
-    known = pl.any_horizontal(pl.col(prefix + column).is_not_null() for column in _SCORED_COLUMNS)
+    known = pl.any_horizontal(pl.col(prefix + column).is_not_null() for column in SCORED_COLUMNS)
     return pl.when(answered | known).then(total).alias(name)
 
 
@@ -156,7 +157,7 @@ def _require_scorable(schema: pl.Schema, prefix: str) -> None:
             f"Drop them first, with frame.drop({', '.join(map(repr, present))}).",
             columns=present,
         )
-    if missing := tuple(prefix + name for name in _SCORED_COLUMNS if prefix + name not in schema):
+    if missing := tuple(prefix + name for name in SCORED_COLUMNS if prefix + name not in schema):
         raise ColumnError(
             f"The frame cannot be scored without {', '.join(missing)}. Enrich it first with enrich_frame(), "
             f"or pass the prefix that it was enriched with (now {prefix!r}).",

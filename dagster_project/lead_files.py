@@ -20,6 +20,19 @@ FILE: Final = "lead_file"
 ROW: Final = "lead_row"
 PERSON: Final = "person"
 
+DESCRIPTIONS: Final = {
+    FILE: "The file the lead came in.",
+    ROW: "Its row there, from 1 on, headers not counted.",
+    PERSON: "Which person it is: the same number for all rows of one person.",
+    "email": "E-mail address, as the file has it; further ones are email_2, email_3 ...",
+    "linkedin_url": "URL of the LinkedIn profile, as the file has it.",
+    "first_name": "First name, as the file has it.",
+    "last_name": "Last name, as the file has it.",
+    "full_name": "Whole name, as the file has it.",
+    "company": "Company, as the file has it.",
+}
+"""What the columns mean that all files have in common; others are each file's own."""
+
 
 class LeadFilesResource(dg.ConfigurableResource):
     """The folder in which files of leads are dropped."""

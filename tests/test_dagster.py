@@ -19,12 +19,13 @@ import polars as pl  # noqa: E402
 
 from buena_pipeline import EnrichmentStore, Sandbox  # noqa: E402
 from buena_pipeline.dagster import BuenaResource, EnrichmentStoreResource  # noqa: E402
+from buena_pipeline.errors import SettingsError  # noqa: E402
 from buena_pipeline.sandbox.faults import Fault  # noqa: E402
 from dagster_project.defs import assets, automation, checks  # noqa: E402
 from dagster_project.lead_files import LeadFilesResource  # noqa: E402
+from dagster_project.settings import daily_credits  # noqa: E402
 from dagster_project.tables import TablesResource  # noqa: E402
-
-ROOT = Path(__file__).parents[1]
+from tests.loopback import watched  # noqa: E402
 
 ALL_CHECKS = [
     checks.every_row_is_back,
@@ -52,6 +53,7 @@ class Project:
         self.sandbox = sandbox
         self.drop = folder / "leads"
         self.drop.mkdir()
+        self.strangers = folder / "strangers"
         (folder / "dagster").mkdir()
         self.instance = dg.DagsterInstance.ephemeral(tempdir=str(folder / "dagster"))
         self.tables = TablesResource(folder=str(folder / "data"))
@@ -354,6 +356,7 @@ import dagster as dg
 from buena_pipeline.dagster import BuenaResource, EnrichmentStoreResource
 from dagster_project.defs import assets
 from dagster_project.lead_files import LeadFilesResource
+from dagster_project.settings import daily_credits  # noqa: E402
 from dagster_project.tables import TablesResource
 folder, url, key = sys.argv[1:]
 result = dg.materialize(
@@ -372,11 +375,7 @@ sys.exit(not result.success)
 def start(project: Project) -> subprocess.Popen[bytes]:
     """A run in a process of its own."""
     command = [sys.executable, "-c", RUN, str(project.folder), project.sandbox.url, project.sandbox.api_key]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "DAGSTER_DISABLE_TELEMETRY": "1",
-    }
+    environment = watched({**os.environ, "DAGSTER_DISABLE_TELEMETRY": "1"}, project.strangers)
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -413,7 +412,27 @@ def test_two_runs_at_once(project: Project) -> None:
     project.read("a.csv")
     with start(project) as one, start(project) as other:
         assert (one.wait(120), other.wait(120)) == (0, 0)
+    assert not project.strangers.exists()
     assert project.charges() == [1] * 200
     enriched = project.tables.scan("enriched_leads").collect()
     assert enriched.height == 200
     assert set(enriched["buena_status"]) <= {"enriched", "cached"}
+
+
+@pytest.mark.parametrize(("given", "taken"), [(None, None), ("", None), ("500", 500.0), ("0", 0.0)])
+def test_a_budget_for_every_day(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, taken: float | None
+) -> None:
+    """What the variable says is the default of every run; without it there is no limit."""
+    monkeypatch.delenv("DAILY_CREDITS", raising=False)
+    if given is not None:
+        monkeypatch.setenv("DAILY_CREDITS", given)
+    assert daily_credits() == taken
+
+
+@pytest.mark.parametrize("given", ["many", "-1", "inf", "nan"])
+def test_a_daily_budget_that_is_none(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    """The variable and what it takes are named."""
+    monkeypatch.setenv("DAILY_CREDITS", given)
+    with pytest.raises(SettingsError, match=f"DAILY_CREDITS is a number of credits, .* not {given}"):
+        daily_credits()

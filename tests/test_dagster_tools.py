@@ -6,38 +6,21 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from buena_pipeline import EnrichmentStore
+from buena_pipeline import EnrichmentStore, Sandbox
 from buena_pipeline.store.user_tables import read_user_table
+from tests.loopback import watched
 
 pytest.importorskip("dagster")
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "dagster_component"
-
-# loaded by every process of a command: what it connects to, or looks up, is written down
-WATCH = """
-import os, sys
-def watch(event, arguments):
-    if event == "socket.connect":
-        address = arguments[1]
-    elif event == "socket.getaddrinfo":
-        address = arguments
-    else:
-        return
-    host = address[0] if isinstance(address, tuple) else address
-    if isinstance(host, bytes):
-        host = host.decode()
-    if host in (None, "", "localhost", "::1", "0.0.0.0") or str(host).startswith(("127.", "/", "\\0")):
-        return
-    with open(os.environ["STRANGERS"], "a") as told:
-        told.write(f"{event} {host}\\n")
-sys.addaudithook(watch)
-"""
 
 
 def tool(*arguments: str, cwd: Path, strangers: Path | None = None, **settings: str) -> str:
@@ -47,10 +30,7 @@ def tool(*arguments: str, cwd: Path, strangers: Path | None = None, **settings: 
     }
     environment |= {"DAGSTER_DISABLE_TELEMETRY": "1", "COLUMNS": "200", "PYTHONPATH": str(ROOT)} | settings
     if strangers is not None:
-        watcher = strangers.with_name("watcher")
-        watcher.mkdir(exist_ok=True)
-        (watcher / "sitecustomize.py").write_text(WATCH, encoding="utf-8")
-        environment |= {"STRANGERS": str(strangers), "PYTHONPATH": f"{watcher}{os.pathsep}{ROOT}"}
+        environment = watched(environment, strangers)
     done = subprocess.run(
         [str(Path(sys.executable).with_name("dg")), *arguments],
         cwd=cwd,
@@ -69,6 +49,17 @@ def tool(*arguments: str, cwd: Path, strangers: Path | None = None, **settings: 
 def example(tmp_path: Path) -> Path:
     """The example project, copied to where it may write."""
     return Path(shutil.copytree(EXAMPLE, tmp_path / "example"))
+
+
+def test_who_asks_a_stranger_is_seen(tmp_path: Path) -> None:
+    """Else the tests below could not fail."""
+    code = "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(('{}', 9))"
+    strangers = tmp_path / "strangers"
+    for host in ("127.0.0.1", "192.0.2.1"):
+        subprocess.run(
+            [sys.executable, "-c", code.format(host)], env=watched(os.environ, strangers), check=False
+        )
+    assert strangers.read_text(encoding="utf-8").splitlines() == ["socket.connect 192.0.2.1"]
 
 
 def test_the_project_is_sound(tmp_path: Path) -> None:
@@ -102,6 +93,35 @@ def test_ten_lines_of_yaml(example: Path, tmp_path: Path) -> None:
     store = EnrichmentStore(example / "buena.duckdb")
     assert store.stats().people == 3
     assert store.stats().credits_used == 3
+
+
+def test_two_launches_at_once(example: Path, tmp_path: Path) -> None:
+    """Dagster's default executor, a process for each step, twice over one store: everybody is paid once."""
+    path = example / "lead_warehouse/defs/enriched_leads/defs.yaml"
+    text = path.read_text(encoding="utf-8")
+    (line,) = [line for line in text.splitlines(keepends=True) if "sandbox: true" in line]
+    path.write_text(text.replace(line, ""), encoding="utf-8")
+    addresses = [f"person{number}@acme.example" for number in range(200)]
+    pl.DataFrame({"Email": addresses}).write_csv(example / "leads.csv")
+    with Sandbox(limits=None, not_found=0.0, latency=0.2) as sandbox, ThreadPoolExecutor(2) as both:
+        launch = partial(
+            tool,
+            *("launch", "--assets", "enriched_leads"),
+            cwd=example,
+            BUENA_API_KEY=sandbox.api_key,
+            BUENA_BASE_URL=sandbox.url,
+        )
+        strangers = [tmp_path / "one" / "strangers", tmp_path / "other" / "strangers"]
+        for folder in strangers:
+            folder.parent.mkdir()
+        for said in both.map(lambda place: launch(strangers=place), strangers):
+            assert "RUN_SUCCESS" in said
+            assert sandbox.api_key not in said
+        assert sandbox.charges()["count"].to_list() == [1] * 200
+    assert not [place for place in strangers if place.exists()]
+    table = read_user_table(example / "warehouse.duckdb", "enriched_leads")
+    assert table["Email"].to_list() == addresses
+    assert set(table["buena_status"]) <= {"enriched", "cached"}
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ _TELLING: Final = (
 
 _COVER: Final = "•••"
 _ROWS: Final = 5
+_REASONS: Final = 20
 _SHOWN: Final = 8
 """Columns of the table's own."""
 
@@ -110,6 +111,35 @@ def preview(frame: pl.DataFrame | pl.LazyFrame, *, prefix: str = DEFAULT_PREFIX)
         else pl.col(name).cast(pl.String)
         for name, dtype in rows.schema.items()
     ).select(cs.string().fill_null(""))
+    return _markdown(covered)
+
+
+def reasons(frame: pl.DataFrame | pl.LazyFrame, *, prefix: str = DEFAULT_PREFIX) -> dg.MarkdownMetadataValue:
+    """How many rows have each status, and why: a table in Markdown, the most frequent first.
+
+    Args:
+        frame: an enriched table.
+        prefix: of the library's columns.
+
+    Example:
+        >>> print(reasons(pl.DataFrame({"buena_status": ["cached"], "buena_error": [None]})).value)
+        | status | why | rows |
+        |--------|-----|------|
+        | cached |     | 1    |
+    """
+    counts = (
+        frame.lazy()
+        .group_by(status=f"{prefix}status", why=f"{prefix}error")
+        .agg(rows=pl.len())
+        .sort("rows", "status", "why", descending=[True, False, False])
+        .head(_REASONS)
+        .select(pl.col("status", "why", "rows").cast(pl.String).fill_null(""))
+        .collect(engine="streaming")
+    )
+    return _markdown(counts)
+
+
+def _markdown(table: pl.DataFrame) -> dg.MarkdownMetadataValue:
     with pl.Config(
         tbl_formatting="ASCII_MARKDOWN",
         tbl_hide_dataframe_shape=True,
@@ -119,7 +149,7 @@ def preview(frame: pl.DataFrame | pl.LazyFrame, *, prefix: str = DEFAULT_PREFIX)
         tbl_width_chars=10_000,
         fmt_str_lengths=100,
     ):
-        return dg.MetadataValue.md(str(covered))
+        return dg.MetadataValue.md(str(table))
 
 
 def of_report(report: EnrichmentReport) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import dagster as dg
 import polars as pl
 
 from buena_pipeline.columns import find_columns
-from buena_pipeline.dagster.metadata import lineage, of_report, preview, table_schema
+from buena_pipeline.dagster.metadata import lineage, of_report, preview, reasons, table_schema
 from buena_pipeline.enrich import Enricher
 from buena_pipeline.errors import BuenaError, StoreLockedError
 from buena_pipeline.result import EnrichmentProgress, EnrichmentReport, Progress
@@ -68,6 +68,7 @@ def enrich_asset(
         **{name: value for name, value in _budgets(enricher.terms) if value is not None},
         "dagster/row_count": report.rows,
         "dagster/column_schema": table_schema(schema, prefix=enricher.prefix, descriptions=descriptions),
+        "reasons": reasons(written, prefix=enricher.prefix),
         "preview": preview(written, prefix=enricher.prefix),
     }
     if upstream is not None:

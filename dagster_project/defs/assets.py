@@ -11,6 +11,7 @@ import dagster as dg
 import polars as pl
 
 from buena_pipeline import Enricher, score_frame
+from buena_pipeline.columns import find_columns
 from buena_pipeline.dagster import (
     BuenaResource,
     EnrichmentStoreResource,
@@ -19,47 +20,44 @@ from buena_pipeline.dagster import (
     fully_enriched,
     progress_in,
 )
-from buena_pipeline.dagster.metadata import preview, table_schema
+from buena_pipeline.dagster.metadata import lineage, preview, table_schema
 from buena_pipeline.schema import DEFAULT_PREFIX
-from dagster_project.lead_files import FILE, PERSON, ROW, LeadFilesResource, together, with_people
+from buena_pipeline.score import SCORED_COLUMNS
+from dagster_project.lead_files import (
+    DESCRIPTIONS,
+    FILE,
+    PERSON,
+    ROW,
+    LeadFilesResource,
+    together,
+    with_people,
+)
 from dagster_project.settings import GROUP, OWNERS
 from dagster_project.tables import TablesResource
+from dagster_project.terms import SHORTEST_AGE, Terms
 
 lead_files = dg.DynamicPartitionsDefinition(name="lead_file")
 
-_COLUMNS: Final = {
-    FILE: "The file the lead came in.",
-    ROW: "Its row there, from 1 on, headers not counted.",
-    PERSON: "Which person it is: the same number for all rows of one person.",
+_OF_A_DAY: Final = {
+    "day": "The day, in UTC.",
+    "requests": "Requests that were answered, refused or failed.",
+    "unknown_requests": "Requests that may have been charged: nobody knows what became of them.",
+    "people": "People that the answers are about.",
+    "credits_used": "Credits that the vendor charged.",
+    "credits_remaining": "Credits that were left, as the vendor said last.",
 }
-
-SHORTEST_AGE: Final = "shortest_max_age_days"
-"""The metadata that tells ``Terms.shortest_age_days`` of a run."""
-
-
-class Terms(dg.Config):
-    """On which terms a run buys; the defaults are those of the daily run."""
-
-    max_credits: float | None = None
-    daily_credits: float | None = None
-    max_age_days: float = 90.0
-    max_wait_seconds: float = 300.0
-    refresh_after_days: float | None = None
-    """Buy again what is older than this, the best scored leads first, before anything else."""
-
-    @property
-    def shortest_age_days(self) -> float:
-        """How old a block is at least that this run buys again."""
-        ages = (self.max_age_days, self.refresh_after_days)
-        return min(age for age in ages if age is not None)
+_OF_A_COLUMN: Final = {
+    "column": "A column that enrichment adds.",
+    "filled": "Rows in which there is something.",
+    "share": "Their share of all rows.",
+}
 
 
 def _told(frame: pl.LazyFrame, rows: int, **more: Any) -> dict[str, Any]:
     """What Dagster shows of a table."""
-    schema = frame.collect_schema()
     return {
         "dagster/row_count": rows,
-        "dagster/column_schema": table_schema(schema, descriptions=_COLUMNS),
+        "dagster/column_schema": table_schema(frame.collect_schema(), descriptions=DESCRIPTIONS),
         "preview": preview(frame),
         **more,
     }
@@ -106,7 +104,11 @@ def leads(lead_folder: LeadFilesResource, tables: TablesResource) -> dg.Material
         files=pl.col(FILE).n_unique(),
     ).collect()
     rows, people, files_read = counts.row(0)
-    return dg.MaterializeResult(metadata=_told(written, rows, people=people, files=files_read))
+    schema = written.collect_schema()
+    names, own = find_columns(schema).names, [name for name in schema if name != PERSON]
+    told = _told(written, rows, people=people, files=files_read)
+    told["dagster/column_lineage"] = lineage(schema, raw_leads.key, own, added_from=names)
+    return dg.MaterializeResult(metadata=told)
 
 
 @dg.asset(
@@ -156,7 +158,7 @@ def enriched_leads(
             lambda frame: tables.write(frame, "enriched_leads"),
             asset=context.asset_key,
             upstream=leads.key,
-            descriptions=_COLUMNS,
+            descriptions=DESCRIPTIONS,
             more={"credits_refreshed": refreshed, SHORTEST_AGE: config.shortest_age_days},
         )
 
@@ -170,16 +172,23 @@ def enriched_leads(
     automation_condition=dg.AutomationCondition.eager(),
 )
 def scored_leads(tables: TablesResource) -> dg.MaterializeResult:
-    """Every lead with a score and its parts, the best ones to call first."""
-    written = tables.write(score_frame(tables.scan("enriched_leads")), "scored_leads")
+    """Every lead with a score and its parts: whom to call first."""
+    enriched = tables.scan("enriched_leads")
+    with failing_at_once():
+        written = tables.write(score_frame(enriched), "scored_leads")
     rows, mean, scored = (
         written.select(pl.len(), mean=pl.col("buena_score").mean(), scored=pl.col("buena_score").count())
         .collect()
         .row(0)
     )
-    return dg.MaterializeResult(
-        metadata=_told(written, rows, mean_score=float(mean or 0.0), scored_rows=scored)
+    told = _told(written, rows, mean_score=float(mean or 0.0), scored_rows=scored)
+    told["dagster/column_lineage"] = lineage(
+        written.collect_schema(),
+        enriched_leads.key,
+        enriched.collect_schema().names(),
+        added_from=[DEFAULT_PREFIX + name for name in ("status", *SCORED_COLUMNS)],
     )
+    return dg.MaterializeResult(metadata=told)
 
 
 @dg.asset(
@@ -198,7 +207,7 @@ def credit_ledger(enrichment_store: EnrichmentStoreResource, tables: TablesResou
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": days.height,
-            "dagster/column_schema": table_schema(days.schema),
+            "dagster/column_schema": table_schema(days.schema, descriptions=_OF_A_DAY),
             "credits_used_in_all": float(days["credits_used"].sum()),
             "credits_used_on_last_day": float(days["credits_used"][-1]) if days.height else 0.0,
             "days": preview(days.reverse()),
@@ -230,7 +239,10 @@ def lead_coverage(tables: TablesResource) -> dg.MaterializeResult:
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": filled.height,
-            "dagster/column_schema": table_schema(filled.schema),
+            "dagster/column_schema": table_schema(filled.schema, descriptions=_OF_A_COLUMN),
+            "dagster/column_lineage": lineage(
+                filled.schema, enriched_leads.key, [], added_from=filled["column"].to_list()
+            ),
             **{f"share/{name}": shares[f"buena_{name}"] for name in ("title", "phone", "company_size")},
             "columns": dg.MetadataValue.md(
                 "\n".join(

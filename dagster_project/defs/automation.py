@@ -8,10 +8,12 @@ import dagster as dg
 
 from dagster_project.defs.assets import enriched_leads, lead_files, raw_leads
 from dagster_project.lead_files import LeadFilesResource
+from dagster_project.settings import daily_credits
 
 _STALE_AFTER_DAYS: Final = 30.0
-_STALE_CREDITS: Final = 500.0
-"""Credits a day for buying again what is old."""
+_DAILY: Final = daily_credits()
+_STALE_CREDITS: Final = 500.0 if _DAILY is None else min(500.0, _DAILY)
+"""Credits a day for buying again what is old, never more than all runs may spend."""
 
 read_files = dg.define_asset_job(
     "read_lead_files", selection=[raw_leads], description="Reads files of leads."
@@ -27,7 +29,10 @@ refresh = dg.define_asset_job(
     config=dg.RunConfig(
         ops={
             "enriched_leads": {
-                "config": {"refresh_after_days": _STALE_AFTER_DAYS, "daily_credits": _STALE_CREDITS}
+                "config": {
+                    "refresh_after_days": _STALE_AFTER_DAYS,
+                    "daily_credits": _STALE_CREDITS,
+                }
             }
         }
     ),
@@ -67,7 +72,9 @@ def resume_enrichment(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg
     found = context.instance.fetch_materializations(enriched_leads.key, limit=1).records
     if not found or found[0].asset_materialization is None:
         return dg.SkipReason("Nothing was enriched yet.")
-    told = {name: entry.value for name, entry in found[0].asset_materialization.metadata.items()}
+    told: dict[str, Any] = {
+        name: entry.value for name, entry in found[0].asset_materialization.metadata.items()
+    }
     if "resume_at" not in told:
         return dg.SkipReason("The last run left nobody to a later moment.")
     moment = datetime.fromtimestamp(float(told["resume_at"]), UTC)

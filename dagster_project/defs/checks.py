@@ -9,8 +9,9 @@ import polars as pl
 from buena_pipeline.dagster import EnrichmentStoreResource, failing_at_once
 from buena_pipeline.schema import DEFAULT_PREFIX, ENRICHED
 from buena_pipeline.terms import MAX_AGE
-from dagster_project.defs.assets import SHORTEST_AGE, enriched_leads, leads
+from dagster_project.defs.assets import enriched_leads, leads
 from dagster_project.tables import TablesResource
+from dagster_project.terms import SHORTEST_AGE
 
 _FAILED: Final = 0.25
 """Share of people the vendor does not know from which on something is wrong with the leads."""

@@ -1,4 +1,4 @@
-"""What the assets are given."""
+"""What the assets are given, and where they run."""
 
 import dagster as dg
 
@@ -18,5 +18,7 @@ def resources() -> dg.Definitions:
             "enrichment_store": EnrichmentStoreResource(path=str(STORE)),
             "lead_folder": LeadFilesResource(folder=str(LEADS_DIR.resolve())),
             "tables": TablesResource(folder=str(DATA_DIR)),
-        }
+        },
+        # a process for each of these short steps would take longer than the steps
+        executor=dg.in_process_executor,
     )

@@ -20,10 +20,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import FloatRect, Page, expect, sync_playwright
 
-ROOT = Path(__file__).parents[2]
-PICTURES = ROOT / "docs" / "pictures"
+from tests.loopback import ROOT, watched
+
+CONTENT: FloatRect = {"x": 240, "y": 0, "width": 1260, "height": 900}  # without the menu at the left
 ADDRESS = re.compile(r"[\w.+-]+@[\w-]+\.\w+")
 
 
@@ -41,12 +42,21 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pictures of the pages go: those of the documentation only for ``make pictures``."""
+    folder = Path(os.environ.get("PICTURES") or tmp_path_factory.mktemp("pictures"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
 def ui(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of Dagster's UI, over the example leads."""
     home, port = tmp_path_factory.mktemp("home"), free_port()
     shutil.copy(ROOT / "dagster.yaml", home)
     settings = {name: value for name, value in os.environ.items() if not name.startswith("BUENA_")}
     settings |= {"DAGSTER_HOME": str(home), "DATA_DIR": str(data), "DAGSTER_DISABLE_TELEMETRY": "1"}
+    settings = watched(settings, home / "strangers")
     command = [str(Path(sys.executable).with_name("dg")), "dev", "--port", str(port)]
     url = f"http://127.0.0.1:{port}"
     with (home / "log").open("wb") as log:
@@ -66,6 +76,7 @@ def ui(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 server.wait(20)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGKILL)
+    assert not (home / "strangers").exists(), (home / "strangers").read_text()
 
 
 def answers(url: str) -> bool:
@@ -91,7 +102,7 @@ def page(ui: str) -> Iterator[Page]:
         assert not [url for url in strangers if url.startswith("http")]
 
 
-def test_materialize_everything(page: Page, ui: str, data: Path) -> None:
+def test_materialize_everything(page: Page, ui: str, data: Path, pictures: Path) -> None:
     """The graph is there, a click materializes all of it, and the paid asset says what it cost."""
     page.goto(f"{ui}/locations/lead_enrichment/asset-groups/lead_enrichment/lineage")
     for asset in ("raw_leads", "leads", "enriched_leads", "scored_leads", "credit_ledger", "lead_coverage"):
@@ -105,9 +116,9 @@ def test_materialize_everything(page: Page, ui: str, data: Path) -> None:
     expect(page.get_by_text("Created backfill")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_text("7 / 7 Passed")).to_be_visible(timeout=180_000)
-    expect(page.get_by_text("Never materialized")).to_have_count(0, timeout=180_000)
-    PICTURES.mkdir(exist_ok=True)
-    page.screenshot(path=PICTURES / "dagster-graph.png")
+    expect(page.get_by_text("Materialized", exact=True)).to_have_count(5, timeout=180_000)
+    expect(page.get_by_text("Never materialized")).to_have_count(0)
+    page.screenshot(path=pictures / "dagster-graph.png", clip=CONTENT)
 
     enriched = pl.read_parquet(data / "enriched_leads.parquet")
     page.goto(f"{ui}/assets/enriched_leads?view=events")
@@ -115,12 +126,13 @@ def test_materialize_everything(page: Page, ui: str, data: Path) -> None:
     expect(page.get_by_text("credits_avoided").first).to_be_visible()
     shown = page.locator("body").inner_text()
     assert f"{enriched.height}" in shown
+    page.screenshot(path=pictures / "dagster-credits.png", clip=CONTENT)
     assert not ADDRESS.search(shown)
     page.get_by_text("Show Markdown", exact=False).first.click()
-    table = page.get_by_role("dialog").inner_text()
-    assert "buena_status" in table
-    assert "•••" in table
-    assert not ADDRESS.search(table)
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("buena_status").first).to_be_visible()
+    expect(dialog.get_by_text("•••").first).to_be_visible()
+    assert not ADDRESS.search(dialog.inner_text())
     page.keyboard.press("Escape")
 
     page.goto(f"{ui}/assets/enriched_leads?view=checks")
@@ -128,4 +140,4 @@ def test_materialize_everything(page: Page, ui: str, data: Path) -> None:
         expect(page.get_by_text(check).first).to_be_visible()
     page.goto(f"{ui}/assets/enriched_leads")
     expect(page.get_by_text("Latest materialization")).to_be_visible()
-    page.screenshot(path=PICTURES / "dagster-enriched-leads.png")
+    page.screenshot(path=pictures / "dagster-enriched-leads.png")
