@@ -57,7 +57,7 @@ format: $(VENV)/.dev ## mend what ruff can mend
 	$(BIN)/ruff format .
 
 dagster: $(VENV)/.dagster ## the pipeline in Dagster's UI at http://localhost:3000; no key, no network
-	@mkdir -p $(DAGSTER_HOME) && cp dagster.yaml $(DAGSTER_HOME)/dagster.yaml
+	@mkdir -p $(DAGSTER_HOME) && { [ -e $(DAGSTER_HOME)/dagster.yaml ] || cp dagster.yaml $(DAGSTER_HOME); }
 	DAGSTER_HOME=$(DAGSTER_HOME) DAGSTER_DISABLE_TELEMETRY=1 $(BIN)/dg dev --port $(or $(PORT),3000)
 
 test-ui: $(VENV)/.ui ## the same pipeline, driven through the UI by a headless Chromium
