@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ from dagster_project.defs import assets, automation, checks  # noqa: E402
 from dagster_project.lead_files import LeadFilesResource  # noqa: E402
 from dagster_project.settings import daily_credits  # noqa: E402
 from dagster_project.tables import TablesResource  # noqa: E402
-from tests.loopback import watched  # noqa: E402
+from tests.loopback import ROOT, watched  # noqa: E402
 
 ALL_CHECKS = [
     checks.every_row_is_back,
@@ -436,3 +437,13 @@ def test_a_daily_budget_that_is_none(monkeypatch: pytest.MonkeyPatch, given: str
     monkeypatch.setenv("DAILY_CREDITS", given)
     with pytest.raises(SettingsError, match=f"DAILY_CREDITS is a number of credits, .* not {given}"):
         daily_credits()
+
+
+def test_the_pool_of_the_api_has_one_place(tmp_path: Path) -> None:
+    """As ``make dagster`` is configured, all runs of an instance buy in turn; and nothing is reported home."""
+    shutil.copy(ROOT / "dagster.yaml", tmp_path)
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        pools = instance.get_concurrency_config().pool_config
+        assert (pools.default_pool_limit, pools.pool_granularity.value) == (1, "op")
+        assert not instance.telemetry_enabled
+    assert assets.enriched_leads.op.pool == "buena_api"
