@@ -440,7 +440,7 @@ def test_a_daily_budget_that_is_none(monkeypatch: pytest.MonkeyPatch, given: str
 
 
 def test_the_pool_of_the_api_has_one_place(tmp_path: Path) -> None:
-    """As ``make dagster`` is configured, all runs of an instance buy in turn; and nothing is reported home."""
+    """As ``make dagster`` is configured, all runs of an instance buy in turn, and nothing reports home."""
     shutil.copy(ROOT / "dagster.yaml", tmp_path)
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         pools = instance.get_concurrency_config().pool_config
