@@ -12,7 +12,6 @@ All that it raises on purpose is a ``BuenaError``.
 
 from __future__ import annotations
 
-import logging
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
     from buena_pipeline.scoring_model import ScoringModel
 
 __version__ = "0.1.0"
-
-# Retries are logged by stamina; where nobody listens to logs, its bare event names would go to stderr.
-logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 __all__ = [
     "BuenaClient",

@@ -272,31 +272,33 @@ class BuenaClient:
         self, body: bytes, failed: _Passing, *, max_wait: float, called_off: Flag | None
     ) -> Verdict:
         """Sends again what has failed, as long as there is patience for that."""
-        import stamina
+        import tenacity
 
         patience = Patience(self._attempts, max_wait)
+        growing = tenacity.wait_exponential(self._backoff, max=10.0) + tenacity.wait_random(0, self._backoff)
+        borne: bool | float = False
 
-        def bears(error: Exception) -> bool | float:
+        def bears(error: BaseException) -> bool:
+            nonlocal borne
             wanted = called_off is None or not called_off.is_set()
-            return wanted and isinstance(error, _TryAgain) and patience.bears(error.verdict)
+            borne = wanted and isinstance(error, _TryAgain) and patience.bears(error.verdict)
+            return borne is not False
 
         try:
-            for attempt in stamina.retry_context(
-                on=bears,
-                attempts=None,
-                timeout=None,
-                wait_initial=self._backoff,
-                wait_max=10.0,
-                wait_jitter=self._backoff,
+            for attempt in tenacity.Retrying(
+                retry=tenacity.retry_if_exception(bears),
+                wait=lambda state: growing(state) if borne is True else borne,
+                reraise=True,
             ):
                 with attempt:
+                    first = attempt.retry_state.attempt_number == 1
                     # whoever waited for a rate limit may find nobody left to read the answer
-                    if attempt.num > 1 and self._is_off(called_off):
+                    if not first and self._is_off(called_off):
                         return _CALLED_OFF
-                    return _or_again(failed if attempt.num == 1 else self._send(body))
+                    return _or_again(failed if first else self._send(body))
         except _TryAgain as last:
             return last.verdict
-        raise AssertionError  # pragma: no cover - retry_context returns or raises
+        raise AssertionError  # pragma: no cover - the loop returns or raises
 
     @cached_property
     def _prepared(self) -> tuple[httpx.URL, list[tuple[bytes, bytes]], dict[str, Any]]:

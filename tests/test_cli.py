@@ -298,7 +298,7 @@ def test_nobody_answers(cli: Callable[..., Ran], vendor: Sandbox) -> None:
     ran = cli("enrich", "leads.csv", "-o", "out.csv")
     assert ran.code == 3
     assert ran.err.splitlines()[-1].startswith(f"error: Nobody answers at {vendor.url}")
-    assert "stamina" not in ran.err
+    assert "retry" not in ran.err
     statuses = pl.read_csv("out.csv")["buena_status"].to_list()
     assert statuses == [status.replace("enriched", "deferred") for status in STATUSES]
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buena_pipeline.cli import delimited
 from buena_pipeline.errors import FileFormatError
+from buena_pipeline.files import delimited
 from buena_pipeline.files.delimited import DELIMITERS, parse_delimited
 
 DATA = Path(__file__).parent / "data"

@@ -67,7 +67,7 @@ print(*{name.partition(".")[0] for name in sys.modules.keys() - before})
     )
     brought = set(told.stdout.split())
     assert "buena_pipeline" in brought
-    late = {"numpy", "pyarrow", "stamina", "tenacity", "filelock", "tomllib", "difflib", "starlette", "typer"}
+    late = {"numpy", "pyarrow", "tenacity", "filelock", "tomllib", "difflib", "starlette", "typer"}
     assert not brought & late
 
 

@@ -233,18 +233,16 @@ class Database:
         self, lock_timeout: float, watch: Watch, *, read_only: bool, little: bool = False
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """The file, as soon as nobody else has it open."""
-        import stamina
+        import tenacity
 
         with ExitStack() as stack:
             try:
                 # the shell and other programs know no sidecar: wait for them with jitter
-                for attempt in stamina.retry_context(
-                    on=diagnosis.is_locked,
-                    attempts=None,
-                    timeout=lock_timeout,
-                    wait_initial=0.02,
-                    wait_max=0.5,
-                    wait_jitter=0.1,
+                for attempt in tenacity.Retrying(
+                    retry=tenacity.retry_if_exception(diagnosis.is_locked),
+                    stop=tenacity.stop_after_delay(lock_timeout),
+                    wait=tenacity.wait_exponential(0.02, max=0.5) + tenacity.wait_random(0, 0.1),
+                    reraise=True,
                 ):
                     watch.hear()
                     with attempt:

@@ -49,7 +49,7 @@ def is_about_the_disk(error: duckdb.Error) -> bool:
     return not isinstance(error, duckdb.ProgrammingError | duckdb.DataError) and not is_damage(error)
 
 
-def is_locked(error: Exception) -> bool:
+def is_locked(error: BaseException) -> bool:
     """Whether another process holds the file."""
     return isinstance(error, duckdb.IOException) and "Could not set lock" in str(error)
 
