@@ -201,7 +201,7 @@ class Run:
         account = Account(client.account, client.limits, timedelta(seconds=client.longest))
         decided = partial(self._decided, began=draft.began)
         ledger = Ledger(self._store, run_id=self._id, account=account, decide=decided)
-        self._log("started", draft.rows)
+        self._log("started", draft.rows, self._terms.to_json())
         with self._store.living(self._id), stop_on_signals() as stop:
             buyer = Buyer(
                 client, ledger, terms=self._terms, stop=stop, price=draft.price, progress=self._progress

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from datetime import timedelta
@@ -64,6 +65,16 @@ class Terms:
         run = math.inf if self.max_credits is None else self.max_credits - spent
         day = math.inf if self.daily_credits is None else self.daily_credits - today
         return (run, BEYOND_BUDGET) if run <= day else (day, BEYOND_THE_DAY)
+
+    def to_json(self) -> str:
+        """What a run was allowed to buy again, for whoever examines its charges later.
+
+        Example:
+            >>> Terms.of(max_age=timedelta(days=30)).to_json()
+            '{"max_age_days": 30.0}'
+        """
+        days = None if self.max_age is None else self.max_age / timedelta(days=1)
+        return json.dumps({"max_age_days": days})
 
     @classmethod
     def of(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import dagster as dg
 import polars as pl
@@ -32,6 +32,22 @@ DESCRIPTIONS: Final = {
     "company": "Company, as the file has it.",
 }
 """What the columns mean that all files have in common; others are each file's own."""
+
+
+class Rows(NamedTuple):
+    """How many rows there are, and a number that changes with which they are and their order."""
+
+    rows: int
+    digest: int
+
+    def __str__(self) -> str:
+        return f"{self.rows} {self.digest:x}"
+
+
+def rows_of(leads: pl.LazyFrame) -> Rows:
+    """Which rows a table has, by the file and row that they came from."""
+    row = pl.struct(pl.int_range(pl.len()), FILE, ROW).hash(seed=0)
+    return Rows(*leads.select(pl.len(), row.sum()).collect().row(0))
 
 
 class LeadFilesResource(dg.ConfigurableResource):

@@ -279,14 +279,18 @@ def test_the_forgotten_leave_a_clean_store(filled: EnrichmentStore) -> None:
     assert failed(filled) == {}
 
 
-def test_a_shorter_age_allows_what_a_longer_one_does_not(filled: EnrichmentStore) -> None:
-    """Bought again after a day: too soon for 90 days, and for two, but not for a day."""
+def test_a_run_may_buy_again_what_is_older_than_its_terms(filled: EnrichmentStore) -> None:
+    """Bought again after a day: too soon for 90 days and for ever, but not where a run takes a day for old."""
     change(filled, DAMAGE["nobody_was_charged_twice"][0])
-
-    def sound(**age: int) -> bool:
-        return filled.check(max_age=timedelta(**age)).filter(check="nobody_was_charged_twice")["ok"].item()
-
-    assert [sound(days=90), sound(days=2), sound(days=1)] == [False, False, True]
+    for terms, twice in (
+        (None, True),
+        ('{"max_age_days": null}', True),
+        ('{"max_age_days": 2}', True),
+        ('{"max_age_days": 1}', False),
+    ):
+        summary = "null" if terms is None else f"'{terms}'"
+        change(filled, f"update run set summary = {summary} where state = 'started'")
+        assert ("nobody_was_charged_twice" in failed(filled)) == twice
 
 
 def test_two_who_turned_out_to_be_one_were_not_charged_twice_knowingly(filled: EnrichmentStore) -> None:
@@ -401,7 +405,7 @@ def test_a_check_that_meets_damage_calls_it_damage(filled: EnrichmentStore) -> N
         with EnrichmentStore(filled.path)._database.connect(read_only=True) as connection:
             met.append(number)
             for name in integrity._queries():
-                integrity._query(connection, name, timedelta(days=90))
+                integrity._query(connection, name)
             met.remove(number)
 
     for number in range(total):

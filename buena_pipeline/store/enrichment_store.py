@@ -24,7 +24,6 @@ from buena_pipeline.store.journaled_store import JournaledStore
 from buena_pipeline.store.queries import require_query
 from buena_pipeline.store.statements import statement
 from buena_pipeline.store.subjects import subject_keys
-from buena_pipeline.terms import MAX_AGE
 
 Columns = Mapping[str, str | Sequence[str] | None]
 
@@ -165,11 +164,8 @@ class EnrichmentStore(JournaledStore):
         """
         return self.sql(statement("runs.sql"))
 
-    def check(self, *, max_age: timedelta = MAX_AGE) -> pl.DataFrame:
+    def check(self) -> pl.DataFrame:
         """Examines the store: whether every row can be read and fits the others. Changes nothing.
-
-        Args:
-            max_age: the shortest with which any run bought: nobody may have been charged twice within it.
 
         Returns:
             One row per check (schema ``CHECKS``): its name, whether all is well, how many rows or files are
@@ -178,7 +174,7 @@ class EnrichmentStore(JournaledStore):
         Raises:
             StoreDamagedError: if the file or its log cannot be read as it was written.
         """
-        return check_integrity(self._database, self.journals, max_age=max_age)
+        return check_integrity(self._database, self.journals)
 
     def export(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Writes each view as a Parquet file into a folder, which is created, and returns the paths."""

@@ -9,7 +9,6 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -38,13 +37,12 @@ RESOLVE_THEMSELVES: Final = frozenset(
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
-def check_integrity(database: Database, journals: Sequence[Path], *, max_age: timedelta) -> pl.DataFrame:
+def check_integrity(database: Database, journals: Sequence[Path]) -> pl.DataFrame:
     """Examines a store.
 
     Args:
         database: its file.
         journals: the folders of its journals.
-        max_age: how old a block had to be before it was bought again.
 
     Returns:
         One row per check, schema ``CHECKS``; the query checks in the order of their names, then the files.
@@ -56,7 +54,7 @@ def check_integrity(database: Database, journals: Sequence[Path], *, max_age: ti
         rows = [_schema(connection)]
         # an older file, opened read-only, lacks what the queries ask for; the next run migrates it
         if rows[0]["ok"]:
-            rows += [_readable(connection), *(_query(connection, name, max_age) for name in _queries())]
+            rows += [_readable(connection), *(_query(connection, name) for name in _queries())]
         rows += _files(database.path, journals)
     return pl.DataFrame(rows, schema=CHECKS)
 
@@ -73,12 +71,11 @@ def _queries() -> dict[str, tuple[str, str, str]]:
     return found
 
 
-def _query(connection: duckdb.DuckDBPyConnection, name: str, max_age: timedelta) -> dict[str, Any]:
+def _query(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, Any]:
     """One query of ``sql/checks``: no row is good."""
     claim, meaning, query = _queries()[name]
-    asked = {"max_age": max_age} if "$max_age" in query else None
     try:
-        (found,) = connection.execute(f"select count(*) from (\n{query}\n)", asked).fetchone() or (0,)  # noqa: S608
+        (found,) = connection.execute(f"select count(*) from (\n{query}\n)").fetchone() or (0,)  # noqa: S608
     except duckdb.Error as error:
         if is_damage(error):
             raise

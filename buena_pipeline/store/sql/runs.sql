@@ -4,7 +4,8 @@ with last_run as (
     select run_id, min(happened_at) as started_at,
            max(happened_at) filter (state <> 'started') as ended_at,
            coalesce(arg_max(state, happened_at) filter (state <> 'started'), 'started') as state,
-           max(rows) as rows, arg_max(summary, happened_at) as summary
+           max(rows) as rows,
+           arg_max(summary, happened_at) filter (state <> 'started') as summary
     from run
     group by run_id
 ),
