@@ -1,6 +1,7 @@
 """Files of leads: every one brings headers of its own, and all end up in one table."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence, Set
+from itertools import chain, count
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -10,8 +11,10 @@ import polars as pl
 from buena_pipeline.columns import find_columns
 from buena_pipeline.errors import ColumnError, FileFormatError
 from buena_pipeline.files import scan_table
+from buena_pipeline.files.plain import plain_columns
 from buena_pipeline.identity import identify
 from buena_pipeline.people import group_people
+from buena_pipeline.schema import DEFAULT_PREFIX
 
 ENDINGS: Final = frozenset({".csv", ".tsv", ".parquet", ".ndjson", ".jsonl", ".json", ".xlsx"})
 """Files that are read; others in the folder are left alone."""
@@ -56,10 +59,14 @@ class LeadFilesResource(dg.ConfigurableResource):
     folder: str
 
     def states(self) -> dict[str, str]:
-        """The name of each file, and what changes with it. Hidden ones are still being written."""
+        """The name of each file, and what changes with it. Hidden ones are still being written.
+
+        Raises:
+            FileFormatError: if the folder is not there.
+        """
         folder = Path(self.folder)
         if not folder.is_dir():
-            return {}
+            raise FileFormatError(f"There is no folder {folder}: set LEADS_DIR to where leads are dropped.")
         return {
             path.name: f"{path.stat().st_mtime_ns}-{path.stat().st_size}"
             for path in sorted(folder.iterdir())
@@ -87,7 +94,7 @@ def with_common_names(leads: pl.LazyFrame, *, file: str) -> pl.LazyFrame:
     Returns:
         ``lead_file`` and ``lead_row``, then all columns of the file: those that identify as ``email``,
         ``email_2`` ..., ``linkedin_url``, ``first_name``, ``last_name``, ``full_name`` and ``company``, all
-        String; the others as they are, unless a name is taken.
+        String; the others as they are, unless a name is taken, or begins as those of enrichment do.
 
     Raises:
         ColumnError: if nothing says who the leads are; names the file.
@@ -102,7 +109,10 @@ def with_common_names(leads: pl.LazyFrame, *, file: str) -> pl.LazyFrame:
         if column := getattr(columns, field):
             names[column] = field
     taken = {FILE, ROW, PERSON, *names.values()}
-    others = {name: f"{name} (file)" for name in schema if name not in names and name in taken}
+    others: dict[str, str] = {}
+    for name in schema:
+        if name not in names and (name in taken or name.startswith(DEFAULT_PREFIX)):
+            others[name] = _free(f"file_{name}", {*schema, *taken, *others.values()})
     return (
         leads.select(
             pl.col(name).cast(pl.String) if name in names else pl.col(name) for name in schema.names()
@@ -113,10 +123,33 @@ def with_common_names(leads: pl.LazyFrame, *, file: str) -> pl.LazyFrame:
     )
 
 
-def together(files: Iterable[pl.LazyFrame]) -> pl.LazyFrame:
-    """All files in one table; a column that two files have in different types becomes text."""
-    tables = list(files)
-    return pl.concat(tables, how="diagonal_relaxed") if tables else pl.LazyFrame(schema={FILE: pl.String})
+def _free(name: str, taken: Set[str]) -> str:
+    """The name, with a number if it is taken."""
+    numbered = (f"{name}_{nth}" for nth in count(2))
+    return next(free for free in chain([name], numbered) if free not in taken)
+
+
+def together(files: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
+    """All files in one table; a column that two files have in different types becomes text in both.
+
+    Args:
+        files: at least one.
+    """
+    schemas = [file.collect_schema() for file in files]
+    met: dict[str, set[pl.DataType]] = {}
+    for schema in schemas:
+        for name, dtype in schema.items():
+            met.setdefault(name, set()).add(dtype)
+    mixed = {name for name, dtypes in met.items() if len(dtypes - {pl.Null()}) > 1}
+    return pl.concat(
+        [file.with_columns(_texts(schema, mixed)) for file, schema in zip(files, schemas, strict=True)],
+        how="diagonal_relaxed",
+    )
+
+
+def _texts(schema: pl.Schema, names: Set[str]) -> list[pl.Expr]:
+    chosen = pl.Schema({name: dtype for name, dtype in schema.items() if name in names})
+    return [text.cast(pl.String) for text in plain_columns(chosen)]
 
 
 def with_people(leads: pl.LazyFrame) -> pl.LazyFrame:

@@ -11,15 +11,13 @@ from buena_pipeline.errors import SettingsError
 LEADS_DIR: Final = Path(os.environ.get("LEADS_DIR") or "examples/leads")
 """Where files of leads are dropped."""
 
-DATA_DIR: Final = Path(os.environ.get("DATA_DIR") or "data")
+SANDBOX: Final = not os.environ.get("BUENA_API_KEY")
+"""Without a key all runs against a local sandbox, with tables and a store apart: its people are invented."""
+
+DATA_DIR: Final = Path(os.environ.get("DATA_DIR") or "data") / ("sandbox" if SANDBOX else "")
 """Where the tables are kept."""
 
-SANDBOX: Final = not os.environ.get("BUENA_API_KEY")
-"""Without a key all runs against a local sandbox, with a store of its own: its people are invented."""
-
-STORE: Final = Path(
-    os.environ.get("BUENA_STORE") or DATA_DIR / ("sandbox.duckdb" if SANDBOX else "buena.duckdb")
-)
+STORE: Final = Path((not SANDBOX and os.environ.get("BUENA_STORE")) or DATA_DIR / "buena.duckdb")
 
 GROUP: Final = "lead_enrichment"
 OWNERS: Final = ["team:revenue-operations"]

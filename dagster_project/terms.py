@@ -1,14 +1,12 @@
 """On which terms a run buys: what somebody can change where they launch it."""
 
-from typing import Final
+from datetime import timedelta
 
 import dagster as dg
 from pydantic import Field
 
+from buena_pipeline.errors import SettingsError
 from dagster_project.settings import daily_credits
-
-SHORTEST_AGE: Final = "shortest_max_age_days"
-"""The metadata that tells ``Terms.shortest_age_days`` of a run."""
 
 
 class Terms(dg.Config):
@@ -25,8 +23,14 @@ class Terms(dg.Config):
         description="Buy again what is older than this, the best scored leads first, before anything else.",
     )
 
-    @property
-    def shortest_age_days(self) -> float:
-        """How old a block is at least that this run buys again."""
-        ages = (self.max_age_days, self.refresh_after_days)
-        return min(age for age in ages if age is not None)
+
+def days(number: float) -> timedelta:
+    """A time of so many days.
+
+    Raises:
+        SettingsError: if there is no such time.
+    """
+    try:
+        return timedelta(days=number)
+    except (ValueError, OverflowError):
+        raise SettingsError(f"An age is a number of days, such as 90; not {number}.") from None

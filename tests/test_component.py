@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -152,6 +153,32 @@ def test_what_is_missing_is_named(load: Load, sandbox: Sandbox, attributes: Any,
     error = failed.step_failure_data.error
     assert error.cls_name == "Failure"
     assert said in error.message
+    assert sandbox.charges().is_empty()
+
+
+@pytest.mark.parametrize(
+    ("attributes", "said"),
+    [
+        ({"target": {"file": "./out/../leads.csv"}}, "source and target are the same table"),
+        ({"target": {"database": "buena.duckdb", "table": "enriched"}}, "buena.duckdb is the store"),
+        ({"source": {"database": "buena.duckdb", "table": "leads"}}, "buena.duckdb is the store"),
+        ({"max_age_days": float("nan")}, "max_age_days"),
+    ],
+)
+def test_three_places(load: Load, attributes: Any, said: str) -> None:
+    """What would overwrite the leads, or write into the store, does not even load."""
+    with pytest.raises(Exception, match=r"defs\.yaml") as raised, load(**attributes):
+        pass
+    assert said in "".join(traceback.format_exception(raised.value))
+
+
+def test_a_score_of_their_own_is_in_the_way(load: Load, sandbox: Sandbox) -> None:
+    """Said before anybody is bought."""
+    with load(score=True) as (root, asset):
+        LEADS.with_columns(buena_score=1).write_csv(root / "leads.csv")
+        result = dg.materialize([asset], raise_on_error=False)
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
+    assert "buena_score" in failed.step_failure_data.error.message
     assert sandbox.charges().is_empty()
 
 

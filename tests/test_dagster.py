@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import polars as pl  # noqa: E402
 
 from buena_pipeline import EnrichmentStore, Sandbox  # noqa: E402
 from buena_pipeline.dagster import BuenaResource, EnrichmentStoreResource  # noqa: E402
+from buena_pipeline.dagster.metadata import reasons  # noqa: E402
 from buena_pipeline.errors import SettingsError  # noqa: E402
 from buena_pipeline.sandbox.faults import Fault  # noqa: E402
 from dagster_project.defs import assets, automation, checks  # noqa: E402
@@ -172,6 +173,40 @@ def test_no_personal_data_in_what_dagster_shows(project: Project) -> None:
     assert not [value for value in personal if value in shown]
 
 
+def test_a_preview_shows_nobody(project: Project) -> None:
+    """Whatever the type of a column of the user's own: names, numbers, dates and nested ones are covered."""
+    pl.DataFrame(
+        {
+            "email": ["jane@x.example"],
+            "mobile": [4915112345678],
+            "born": [date(1980, 2, 3)],
+            "name|of": pl.Series(["Jane"], dtype=pl.Categorical),
+            "salary": [1234.5],
+            "tags": [["jane"]],
+            "since": [timedelta(days=77)],
+        }
+    ).write_parquet(project.drop / "a.parquet")
+    project.read("a.parquet")
+    result = project.run()
+    for asset in ("leads", "enriched_leads", "scored_leads"):
+        shown = told(result, asset)["preview"]
+        assert not [told for told in ("ane", "4915", "1980", "234", "77") if told in shown]
+        assert "| a.parquet" in shown
+        header, _, row = shown.splitlines()
+        assert header.count("|") == row.count("|")
+    assert "enriched" in told(result, "enriched_leads")["preview"]
+
+
+def test_reasons_quote_nobody() -> None:
+    """What the vendor says of a lead may hold its address or profile."""
+    refused = ["bad: jane@x.example", "bad: jim@x.example", "see https://linkedin.com/in/jane."]
+    shown = reasons(pl.DataFrame({"buena_status": ["invalid"] * 3, "buena_error": refused})).value
+    assert shown.splitlines()[2:] == [
+        "| invalid | bad: ••• | 2    |",
+        "| invalid | see •••  | 1    |",
+    ]
+
+
 def test_columns_and_where_they_come_from(project: Project) -> None:
     """The UI gets a type and a meaning for every column that is added, and what it was found by."""
     project.put("a.csv", range(5))
@@ -305,6 +340,31 @@ def test_a_new_file(project: Project) -> None:
     result = project.run()
     assert told(result, "enriched_leads")["bought"] == 5
     assert project.charges() == [1] * 15
+    (project.drop / "a.csv").unlink()
+    assert sensor(again.cursor).dynamic_partitions_requests[0].partition_keys == ["a.csv"]
+    project.instance.delete_dynamic_partition("lead_file", "a.csv")
+    assert told(project.run(), "leads")["files"] == 1
+    assert [path.name for path in (project.folder / "data/raw_leads").iterdir()] == ["b.csv.parquet"]
+    shutil.rmtree(project.drop)
+    assert "There is no folder" in sensor(again.cursor).skip_message
+
+
+def test_names_of_files(project: Project) -> None:
+    """Brackets, stars, spaces and equal signs are parts of names; what cannot be printed is left alone."""
+    names = ["leads[1].csv", "leads1.csv", "a*.csv", "ab.csv", "x = y, z.csv"]
+    for number, name in enumerate(names):
+        project.put(name, range(number, number + 1))
+    os.close(os.open(os.fsencode(project.drop) + b"/Kund\xe9.csv", os.O_CREAT))
+    (project.drop / "two\nlines.csv").touch()
+    resources = {"lead_folder": project.resources["lead_folder"]}
+    found = automation.new_lead_files(dg.build_sensor_context(instance=project.instance, resources=resources))
+    assert sorted(request.partition_key for request in found.run_requests) == sorted(names)
+    project.read(*names)
+    project.run()
+    enriched = project.tables.scan("enriched_leads").collect()
+    assert enriched.select("lead_file", "email").sort("lead_file").rows() == sorted(
+        (name, f"person{number}@acme{number}.example") for number, name in enumerate(names)
+    )
 
 
 def test_twelve_files(project: Project) -> None:
@@ -337,6 +397,115 @@ def test_what_is_old_is_refreshed(project: Project) -> None:
     assert scores.min() >= before["buena_score"].sort(descending=True)[20]
 
 
+def test_a_refresh_that_a_limit_ends_is_resumed(project: Project) -> None:
+    """The table stays full, and what was left is told, with the moment to go on."""
+    project.put("a.csv", range(10))
+    project.read("a.csv")
+    project.run()
+    project.sandbox.inject(Fault("rate_limited", times=1, wait=3600))
+    result = project.run(config={"refresh_after_days": 0.0, "max_wait_seconds": 0.0})
+    shown = told(result, "enriched_leads")
+    assert (shown["credits_refreshed"], shown["refresh_deferred"], shown["deferred"]) == (0.0, 10, 0)
+    assert "rate limit" in shown["refresh_deferred_reason"]
+    assert shown["resume_at"] > time.time() + 3000
+    assert passed(result)["fully_enriched"]
+
+
+@pytest.mark.filterwarnings("ignore:Parameter .include_sources.")  # Dagster's own
+def test_what_is_free_waits_for_a_sound_table(project: Project) -> None:
+    """Scores, ledger and coverage are made after each purchase, but not of a table that lost a row."""
+    tables = [assets.leads, assets.enriched_leads, assets.scored_leads, assets.credit_ledger]
+
+    defs = dg.Definitions(
+        [*tables, assets.lead_coverage], asset_checks=ALL_CHECKS, resources=project.resources
+    )
+    free = (assets.scored_leads.key, assets.credit_ledger.key, assets.lead_coverage.key)
+    tick = dg.evaluate_automation_conditions(defs=defs, instance=project.instance)
+
+    def wanted() -> set[str]:
+        nonlocal tick
+        tick = dg.evaluate_automation_conditions(defs=defs, instance=project.instance, cursor=tick.cursor)
+        return {key.to_user_string() for key in free if tick.get_num_requested(key)}
+
+    project.put("a.csv", range(5))
+    project.read("a.csv")
+    assert project.run([assets.leads, assets.enriched_leads, *ALL_CHECKS]).success
+    assert wanted() == {"scored_leads", "credit_ledger", "lead_coverage"}
+    assert project.run([assets.enriched_leads]).success
+    enriched = project.tables.scan("enriched_leads").collect()
+    project.tables.write(enriched.reverse(), "enriched_leads")
+    row_check = dg.AssetSelection.checks(checks.every_row_is_back)
+    again = project.run([assets.enriched_leads, checks.every_row_is_back], selection=row_check)
+    assert passed(again) == {"every_row_is_back": False}
+    assert wanted() == set()
+
+
+def test_files_of_different_types(project: Project) -> None:
+    """A column that two files have in different types is text in both, as people would write it."""
+    pl.DataFrame(
+        {"email": ["a@x.example"], "when": [date(2020, 1, 1)], "n": [2**60], "tags": [["a", "b"]]}
+    ).write_parquet(project.drop / "a.parquet")
+    pl.DataFrame({"email": ["b@x.example"], "when": [7], "n": [0.5], "tags": ["c"]}).write_parquet(
+        project.drop / "b.parquet"
+    )
+    project.read("a.parquet", "b.parquet")
+    project.run()
+    leads = project.tables.scan("leads").select("when", "n", "tags").collect()
+    assert leads.rows() == [("2020-01-01", str(2**60), "a; b"), ("7", "0.5", "c")]
+
+
+def test_columns_that_are_in_the_way(project: Project) -> None:
+    """A file that was enriched before, or has columns called as ours are, comes through."""
+    pl.DataFrame(
+        {
+            "email": ["a@x.example"],
+            "buena_status": ["old"],
+            "buena_score": [1],
+            "lead_file": ["me"],
+            "file_lead_file": [0],
+        }
+    ).write_parquet(project.drop / "a.parquet")
+    project.read("a.parquet")
+    assert project.run().success
+    scored = project.tables.scan("scored_leads").collect()
+    assert scored.select(
+        "file_buena_status", "file_buena_score", "file_lead_file_2", "file_lead_file"
+    ).rows() == [("old", 1, "me", 0)]
+
+
+@pytest.mark.parametrize("key", [None, "bna_" + "0" * 64])
+def test_invented_people_are_kept_apart(tmp_path: Path, key: str | None) -> None:
+    """Without a key, no store and no table that is named is touched: all is in a folder of its own."""
+    code = "from dagster_project.settings import *; print(SANDBOX, STORE, DATA_DIR)"
+    environment = {"PATH": os.environ["PATH"], "BUENA_STORE": "real.duckdb", "DATA_DIR": "tables"}
+    environment |= {"BUENA_API_KEY": key} if key else {}
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    kept = "False real.duckdb tables" if key else "True tables/sandbox/buena.duckdb tables/sandbox"
+    assert said.stdout.strip() == kept
+
+
+def test_a_store_that_others_hold(project: Project) -> None:
+    """The run fails with a message and no retry; nothing was sent, and no budget can be spent twice."""
+    project.put("a.csv", range(3))
+    project.read("a.csv")
+    project.store.stats()
+    path = str(project.folder / "buena.duckdb")
+    hold = f"import duckdb; held = duckdb.connect({path!r}); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        project.resources["enrichment_store"] = EnrichmentStoreResource(path=path, lock_timeout=0.2)
+        result = project.run([assets.leads, assets.enriched_leads])
+        holder.communicate(b"\n")
+    assert "buena.duckdb is held by process" in failure(result)
+    assert not [event for event in result.all_events if event.is_step_up_for_retry]
+    assert project.charges() == []
+
+
 def test_what_cannot_be_used_says_so(project: Project) -> None:
     """No file yet, a broken file, a file of nobody: each fails with what to do next."""
     assert "put one into" in failure(project.run([assets.leads]))
@@ -360,8 +529,11 @@ from dagster_project.lead_files import LeadFilesResource
 from dagster_project.settings import daily_credits  # noqa: E402
 from dagster_project.tables import TablesResource
 folder, url, key = sys.argv[1:]
+instance = dg.DagsterInstance.ephemeral()
+instance.add_dynamic_partitions("lead_file", ["a.csv"])
 result = dg.materialize(
     [assets.leads, assets.enriched_leads],
+    instance=instance,
     resources={
         "buena": BuenaResource(api_key=key, base_url=url),
         "enrichment_store": EnrichmentStoreResource(path=f"{folder}/buena.duckdb"),
@@ -439,11 +611,11 @@ def test_a_daily_budget_that_is_none(monkeypatch: pytest.MonkeyPatch, given: str
         daily_credits()
 
 
-def test_the_pool_of_the_api_has_one_place(tmp_path: Path) -> None:
-    """As ``make dagster`` is configured, all runs of an instance buy in turn, and nothing reports home."""
+def test_the_instance(tmp_path: Path) -> None:
+    """Nothing reports home, a run that died gives its place back, and the pool of the API has a name."""
     shutil.copy(ROOT / "dagster.yaml", tmp_path)
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
-        pools = instance.get_concurrency_config().pool_config
-        assert (pools.default_pool_limit, pools.pool_granularity.value) == (1, "op")
         assert not instance.telemetry_enabled
+        assert instance.run_monitoring_enabled
+        assert 0 < instance.run_monitoring_settings["free_slots_after_run_end_seconds"] <= 60
     assert assets.enriched_leads.op.pool == "buena_api"

@@ -90,7 +90,8 @@ def test_ten_lines_of_yaml(example: Path, tmp_path: Path) -> None:
     assert table["Work Email"].to_list() == pl.read_csv(example / "leads.csv")["Work Email"].to_list()
     assert table["buena_status"].to_list() == ["cached"] * 4 + ["invalid"]
     assert table["buena_score"].null_count() == 1
-    store = EnrichmentStore(example / "buena.duckdb")
+    store = EnrichmentStore(example / "sandbox-buena.duckdb")  # never the one that real people are in
+    assert not (example / "buena.duckdb").exists()
     assert store.stats().people == 3
     assert store.stats().credits_used == 3
 

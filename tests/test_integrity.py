@@ -280,7 +280,7 @@ def test_the_forgotten_leave_a_clean_store(filled: EnrichmentStore) -> None:
 
 
 def test_a_run_may_buy_again_what_is_older_than_its_terms(filled: EnrichmentStore) -> None:
-    """Bought again after a day: too soon for 90 days and for ever, but not where a run takes a day for old."""
+    """Bought again after a day: too soon for 90 days and for ever, but not where a day is old."""
     change(filled, DAMAGE["nobody_was_charged_twice"][0])
     for terms, twice in (
         (None, True),

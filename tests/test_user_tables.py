@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import polars as pl
 import pytest
 
 from buena_pipeline.errors import InputError, StoreLockedError
+from buena_pipeline.store import user_tables
 from buena_pipeline.store.user_tables import check_user_table, read_user_table, write_user_table
 
 LEADS = pl.DataFrame({"email": ["a@x.example", None], "skills": [["SQL"], None], "size": [1, 2]})
@@ -52,8 +54,9 @@ def test_whether_it_can_be_written_changes_nothing(tmp_path: Path) -> None:
         read_user_table(database, "people")
 
 
-def test_in_use(tmp_path: Path) -> None:
-    """A file that another process holds is told apart from one that is broken."""
+def test_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that another process holds is waited for; too long, it is told apart from one that is broken."""
+    monkeypatch.setattr(user_tables, "_PATIENCE", 0.2)
     database = tmp_path / "crm.duckdb"
     write_user_table(LEADS, database, "leads")
     hold = (
@@ -70,7 +73,9 @@ def test_in_use(tmp_path: Path) -> None:
         with pytest.raises(StoreLockedError, match=r"crm\.duckdb is in use"):
             write_user_table(LEADS, database, "leads")
         assert holder.stdin is not None
-        holder.stdin.close()
+        monkeypatch.setattr(user_tables, "_PATIENCE", 30.0)
+        threading.Timer(0.3, holder.stdin.close).start()
+        assert read_user_table(database, "leads").equals(LEADS)
 
 
 def test_no_value_is_quoted(tmp_path: Path) -> None:

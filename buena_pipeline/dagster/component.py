@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
+import polars as pl
 from pydantic import Field, field_validator
 
 from buena_pipeline.client import BuenaClient
@@ -16,6 +17,8 @@ from buena_pipeline.dagster.paid import enrich_asset, failing_at_once, fully_enr
 from buena_pipeline.dagster.places import Source, Target
 from buena_pipeline.dagster.resources import BuenaResource, EnrichmentStoreResource
 from buena_pipeline.enrich import Enricher
+from buena_pipeline.errors import InputError
+from buena_pipeline.schema import DEFAULT_PREFIX, ENRICHED
 from buena_pipeline.score import score_frame
 from buena_pipeline.scoring_model import ScoringModel
 from buena_pipeline.settings import EnrichmentOptions
@@ -51,7 +54,8 @@ class BuenaEnrichmentComponent(dg.Component, dg.Model, dg.Resolvable):
         default="buena.duckdb", description="The file of all that was bought, shared by everybody who buys."
     )
     sandbox: bool = Field(
-        default=False, description="Ask a local sandbox, which invents people: keep a store for it alone."
+        default=False,
+        description="Ask a local sandbox, which invents people; they go into a store beside the real one.",
     )
     base_url: str = Field(default="", description="Where the API is, if not at the vendor's address.")
     blocks: list[str] = Field(
@@ -65,7 +69,9 @@ class BuenaEnrichmentComponent(dg.Component, dg.Model, dg.Resolvable):
     daily_credits: float | None = Field(
         default=None, description="Credits that all runs of the store may spend on one day (UTC)."
     )
-    max_age_days: float = Field(default=90.0, description="How old a block may be until it is bought again.")
+    max_age_days: float = Field(
+        default=90.0, ge=0, le=36_500, description="How old a block may be until it is bought again."
+    )
     max_wait_seconds: float = Field(default=300.0, description="How long to wait for a rate limit.")
     score: bool = Field(default=False, description="Add the score and its parts.")
     scoring_model: str | None = Field(
@@ -81,6 +87,7 @@ class BuenaEnrichmentComponent(dg.Component, dg.Model, dg.Resolvable):
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The asset, with a check that warns when somebody was deferred."""
         root, source = Path(context.project_root), self.source.key
+        self._require_apart(root)
         spec = self.asset.merge_attributes(kinds={"buena", "polars"})
         if spec.description is None:
             spec = spec.replace_attributes(description=(type(self).__doc__ or "").partition("\n")[0])
@@ -99,6 +106,7 @@ class BuenaEnrichmentComponent(dg.Component, dg.Model, dg.Resolvable):
             with failing_at_once(), api.client() as client:
                 leads, model = self.source.read(root, given.get(_LOADED)), self._model(root)
                 self.target.check(leads, root)
+                _require_room(leads, model)
                 return enrich_asset(
                     self._enricher(client, root, context.log),
                     leads,
@@ -111,11 +119,24 @@ class BuenaEnrichmentComponent(dg.Component, dg.Model, dg.Resolvable):
 
         return dg.Definitions(assets=[enriched])
 
+    def _store(self, root: Path) -> Path:
+        """The store; a sandbox has one beside it, since its people are invented."""
+        store = root / self.store
+        return store.with_name(f"sandbox-{store.name}") if self.sandbox else store
+
+    def _require_apart(self, root: Path) -> None:
+        """Raises unless source, target and store are three places."""
+        source, target, store = self.source.files(root), self.target.files(root), self._store(root).resolve()
+        if source == target:
+            raise InputError("source and target are the same table: the leads would be overwritten.")
+        if store in (source[0], target[0]):
+            raise InputError(f"{store} is the store: keep tables of your own in another file.")
+
     def _enricher(self, client: BuenaClient, root: Path, log: Any) -> Enricher:
         columns: Mapping[str, Any] | None = self.columns
         return Enricher(
             client,
-            EnrichmentStoreResource(path=str(root / self.store)).store(),
+            EnrichmentStoreResource(path=str(self._store(root))).store(),
             columns=columns,
             options=EnrichmentOptions.of(self.blocks),
             max_age=timedelta(days=self.max_age_days),
@@ -130,3 +151,10 @@ class BuenaEnrichmentComponent(dg.Component, dg.Model, dg.Resolvable):
         if self.scoring_model is not None:
             return ScoringModel.from_toml(root / self.scoring_model)
         return ScoringModel() if self.score else None
+
+
+def _require_room(leads: pl.LazyFrame, model: ScoringModel | None) -> None:
+    """Raises if a column is in the way of the scores; what enrichment adds is looked at by itself."""
+    if model is not None:
+        added = {DEFAULT_PREFIX + name: dtype for name, dtype in ENRICHED.items()}
+        score_frame(pl.LazyFrame(schema={**leads.collect_schema(), **added}), model=model).collect_schema()

@@ -1,11 +1,13 @@
 """What Dagster shows of a table: its columns, where they come from, a few rows, and the numbers of a run.
 
-No personal data gets in: everything readable in a preview is covered but the columns of ``_PLAIN``.
+No personal data gets in: every value of a preview is covered but those of columns that say nothing of who
+somebody is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import dagster as dg
@@ -16,8 +18,14 @@ from buena_pipeline.descriptions import DESCRIPTIONS
 from buena_pipeline.result import EnrichmentReport
 from buena_pipeline.schema import DEFAULT_PREFIX
 
-_PLAIN: Final = ("status", "error", "company_industry", "company_size")
-"""Columns of text that say nothing of who somebody is."""
+_PLAIN: Final = (
+    *("status", "error", "enriched_at", "confidence", "company_industry", "company_size", "experience_years"),
+    *(name for name in DESCRIPTIONS if name.startswith("score")),
+)
+"""Columns of the library that say nothing of who somebody is."""
+
+_PERSONAL: Final = r"\S*(?:@|://|www\.)\S*"
+"""What a vendor's reason may quote of a lead: addresses and profiles."""
 
 _TELLING: Final = (
     *("status", "error", "enriched_at", "confidence", "email", "phone", "title"),
@@ -82,12 +90,15 @@ def lineage(
     )
 
 
-def preview(frame: pl.DataFrame | pl.LazyFrame, *, prefix: str = DEFAULT_PREFIX) -> dg.MarkdownMetadataValue:
-    """The first rows as a table in Markdown, with texts covered but for their first letter.
+def preview(
+    frame: pl.DataFrame | pl.LazyFrame, *, prefix: str = DEFAULT_PREFIX, plain: Collection[str] = ()
+) -> dg.MarkdownMetadataValue:
+    """The first rows as a table in Markdown, with values covered; of texts the first letter is shown.
 
     Args:
         frame: any table; only its first rows are read.
         prefix: of the library's columns.
+        plain: further columns that are shown as they are.
 
     Example:
         >>> print(preview(pl.DataFrame({"email": ["jane@acme.example"], "buena_score": [7.5]})).value)
@@ -95,23 +106,29 @@ def preview(frame: pl.DataFrame | pl.LazyFrame, *, prefix: str = DEFAULT_PREFIX)
         |-------|-------------|
         | j•••  | 7.5         |
     """
-    plain = {prefix + name for name in _PLAIN}
+    shown = {prefix + name for name in _PLAIN} | set(plain)
     schema = frame.lazy().collect_schema()
     telling = {prefix + name for name in _TELLING}
     own = [name for name in schema.names() if not name.startswith(prefix)]
     columns = [name for name in schema.names() if name in {*own[:_SHOWN], *telling}]
     rows = frame.lazy().select(columns).head(_ROWS).collect()
     covered = rows.select(
-        pl.when(pl.col(name).is_not_null()).then(pl.lit(_COVER)).alias(name)
-        if dtype.is_nested() or dtype == pl.Binary
-        else pl.col(name).str.slice(0, 1) + _COVER
-        if dtype == pl.String and name not in plain
-        else pl.col(name).dt.to_string("%Y-%m-%d %H:%M")
-        if dtype == pl.Datetime
-        else pl.col(name).cast(pl.String)
+        _readable(pl.col(name), dtype) if name in shown else _covered(pl.col(name), dtype)
         for name, dtype in rows.schema.items()
-    ).select(cs.string().fill_null(""))
+    )
     return _markdown(covered)
+
+
+def _covered(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """That there is something, and the first letter of a text."""
+    first = value.str.slice(0, 1) if dtype == pl.String else pl.lit("")
+    return pl.when(value.is_not_null()).then(first + _COVER).alias(value.meta.output_name())
+
+
+def _readable(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """The value as people read it, without what a reason quotes of a lead."""
+    text = value.dt.to_string("%Y-%m-%d %H:%M") if dtype == pl.Datetime else value.cast(pl.String)
+    return text.str.replace_all(_PERSONAL, _COVER)
 
 
 def reasons(frame: pl.DataFrame | pl.LazyFrame, *, prefix: str = DEFAULT_PREFIX) -> dg.MarkdownMetadataValue:
@@ -129,17 +146,20 @@ def reasons(frame: pl.DataFrame | pl.LazyFrame, *, prefix: str = DEFAULT_PREFIX)
     """
     counts = (
         frame.lazy()
-        .group_by(status=f"{prefix}status", why=f"{prefix}error")
+        .group_by(status=f"{prefix}status", why=_readable(pl.col(f"{prefix}error"), pl.String()))
         .agg(rows=pl.len())
         .sort("rows", "status", "why", descending=[True, False, False])
         .head(_REASONS)
-        .select(pl.col("status", "why", "rows").cast(pl.String).fill_null(""))
+        .select(pl.col("status", "why", "rows").cast(pl.String))
         .collect(engine="streaming")
     )
     return _markdown(counts)
 
 
 def _markdown(table: pl.DataFrame) -> dg.MarkdownMetadataValue:
+    """A table of texts; what would end a cell or a row in Markdown is replaced."""
+    table = table.select(cs.string().fill_null("").str.replace_all(r"[|\r\n]+", " "))
+    table.columns = [re.sub(r"[|\r\n]+", " ", name) for name in table.columns]
     with pl.Config(
         tbl_formatting="ASCII_MARKDOWN",
         tbl_hide_dataframe_shape=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -13,15 +13,12 @@ import polars as pl
 from buena_pipeline.columns import find_columns
 from buena_pipeline.dagster.metadata import lineage, of_report, preview, reasons, table_schema
 from buena_pipeline.enrich import Enricher
-from buena_pipeline.errors import BuenaError, StoreLockedError
+from buena_pipeline.errors import BuenaError
 from buena_pipeline.result import EnrichmentProgress, EnrichmentReport, Progress
 from buena_pipeline.terms import Terms
 
 _NEWS: Final = 10.0
 """Seconds between two lines of progress in a run's log."""
-
-_PATIENCE: Final = 30
-"""Seconds until a run that found the store in use tries again."""
 
 
 def enrich_asset(
@@ -32,6 +29,8 @@ def enrich_asset(
     asset: dg.AssetKey,
     upstream: dg.AssetKey | None,
     descriptions: Mapping[str, str] | None = None,
+    plain: Collection[str] = (),
+    before: EnrichmentReport | None = None,
     more: Mapping[str, Any] | None = None,
 ) -> dg.MaterializeResult[Any]:
     """Enriches the leads of an asset, and says what that took.
@@ -47,6 +46,8 @@ def enrich_asset(
         asset: the one that is made.
         upstream: the asset the leads come from; None if no asset makes them.
         descriptions: what columns of the table's own mean.
+        plain: columns of the table's own that the preview shows as they are.
+        before: the report of a run that bought again what was old, just before this one.
         more: further metadata.
 
     Returns:
@@ -55,8 +56,7 @@ def enrich_asset(
 
     Raises:
         dagster.Failure: if no retry can help: a key that is wrong, or may not do this; a column that is
-            missing. Nothing that was bought is lost by it.
-        dagster.RetryRequested: if other programs hold the store.
+            missing; a store that others hold for too long. Nothing that was bought is lost by it.
     """
     with failing_at_once():
         result = enricher.run(leads.lazy())
@@ -64,12 +64,13 @@ def enrich_asset(
     report, schema = result.report, written.collect_schema()
     told: dict[str, Any] = {
         **of_report(report),
+        **_budgets(enricher.terms, before),
+        **_refreshed(before, report),
         **(more or {}),
-        **{name: value for name, value in _budgets(enricher.terms) if value is not None},
         "dagster/row_count": report.rows,
         "dagster/column_schema": table_schema(schema, prefix=enricher.prefix, descriptions=descriptions),
         "reasons": reasons(written, prefix=enricher.prefix),
-        "preview": preview(written, prefix=enricher.prefix),
+        "preview": preview(written, prefix=enricher.prefix, plain=plain),
     }
     if upstream is not None:
         own = leads.collect_schema()
@@ -78,8 +79,27 @@ def enrich_asset(
     return dg.MaterializeResult(asset_key=asset, metadata=told, check_results=[_full(report, asset)])
 
 
-def _budgets(terms: Terms) -> list[tuple[str, float | None]]:
-    return [("max_credits", terms.max_credits), ("daily_credits", terms.daily_credits)]
+def _budgets(terms: Terms, before: EnrichmentReport | None) -> dict[str, float]:
+    """What might be spent, the run before included."""
+    spent = before.credits_used if before else 0.0
+    run = None if terms.max_credits is None else terms.max_credits + spent
+    return {
+        name: budget
+        for name, budget in (("max_credits", run), ("daily_credits", terms.daily_credits))
+        if budget is not None
+    }
+
+
+def _refreshed(before: EnrichmentReport | None, report: EnrichmentReport) -> dict[str, Any]:
+    """What buying again came to; where a limit ended it, the later moment to resume at."""
+    if before is None:
+        return {}
+    told: dict[str, Any] = {"credits_refreshed": before.credits_used, "refreshed": before.enriched}
+    if before.deferred:
+        told |= {"refresh_deferred": before.deferred, "refresh_deferred_reason": before.deferred_reason or ""}
+    if moments := [moment for moment in (before.resume_at, report.resume_at) if moment is not None]:
+        told["resume_at"] = dg.MetadataValue.timestamp(max(moments))
+    return told
 
 
 def fully_enriched(asset: dg.AssetKey) -> dg.AssetCheckSpec:
@@ -131,16 +151,15 @@ def progress_in(log: Any) -> Progress:
 
 @contextmanager
 def failing_at_once() -> Iterator[None]:
-    """Errors of the library as Dagster has them: what a retry would only repeat ends the run at once.
+    """Errors of the library as Dagster has them: what they say, and no retries.
+
+    A wrong key stays wrong, limits and locks were waited for, and another try might spend a budget twice.
 
     Raises:
-        dagster.Failure: with the message of the error, and no retries.
-        dagster.RetryRequested: if other programs hold the store.
+        dagster.Failure: with the message of the error.
     """
     try:
         yield
-    except StoreLockedError as error:
-        raise dg.RetryRequested(max_retries=5, seconds_to_wait=_PATIENCE) from error
     except BuenaError as error:
         raise dg.Failure(
             description=str(error), metadata={"error": type(error).__name__}, allow_retries=False

@@ -34,6 +34,11 @@ class Place(dg.Model, dg.Resolvable):
             raise ValueError(f"name one place: {choices} or a database and a table in it")
         return self
 
+    def files(self, root: Path) -> tuple[Path | None, str | None]:
+        """Which file it is, and which table in it; no file for an asset."""
+        name = self.file or self.database
+        return (None if name is None else (root / name).resolve(), self.table)
+
 
 class Source(Place):
     """Where leads are: also the value of an asset of the project, as its IO manager loads it."""

@@ -25,6 +25,11 @@ _SHEET_ROWS, _SHEET_COLUMNS, _CELL_CHARACTERS = 1_048_575, 16_384, 32_767
 _EXACT_IN_A_SHEET: Final = 10**15  # numbers there have 15 digits
 
 
+_MIXED: Final = (
+    "cannot be read as a table: a field is plain in one object, and a list or an object in another."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Format:
     """How a kind of file is read and written; how it is scanned, if it can be larger than memory."""
@@ -175,7 +180,27 @@ def _read_lines(path: Path) -> pl.DataFrame:
             for number, line in enumerate(lines, start=1):
                 if line.strip() and not _is_object(line):
                     raise FileFormatError(f"{path}, line {number}: this is not a JSON object.") from None
-        raise
+        raise FileFormatError(f"{path} {_MIXED}") from None  # the error may quote the values
+
+
+def _read_json(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_json(path, infer_schema_length=None)
+    except pl.exceptions.PolarsError:
+        _require_objects(path)  # the error may quote the values
+        raise FileFormatError(f"{path} {_MIXED}") from None
+
+
+def _require_objects(path: Path) -> None:
+    """Refuses what is no list of objects, and says where it ends to be one."""
+    try:
+        parsed = json.loads(path.read_bytes())
+    except json.JSONDecodeError as error:
+        raise FileFormatError(f"{path}, line {error.lineno}: this is not JSON ({error.msg}).") from None
+    except ValueError:
+        raise FileFormatError(f"{path} is not JSON text in UTF-8.") from None
+    if not isinstance(parsed, list) or not all(isinstance(row, dict) for row in parsed):
+        raise FileFormatError(f"{path}: a table in JSON is a list of objects, one for each row.")
 
 
 def _is_object(line: bytes) -> bool:
@@ -232,11 +257,15 @@ _LINES: Final = _Format(_read_lines, lambda frame, path: json_ready(frame).sink_
 _FORMATS: Final = {
     ".csv": _Format(_read_delimited, partial(_write_delimited, separator=",")),
     ".tsv": _Format(_read_delimited, partial(_write_delimited, separator="\t")),
-    ".parquet": _Format(pl.read_parquet, lambda frame, path: frame.sink_parquet(path), scan=pl.scan_parquet),
+    ".parquet": _Format(
+        partial(pl.read_parquet, glob=False),  # a name may hold brackets or stars
+        lambda frame, path: frame.sink_parquet(path),
+        scan=partial(pl.scan_parquet, glob=False),
+    ),
     ".ndjson": _LINES,
     ".jsonl": _LINES,
     ".json": _Format(
-        partial(pl.read_json, infer_schema_length=None),
+        _read_json,
         lambda frame, path: json_ready(frame).collect().write_json(path),
     ),
     ".xlsx": _Format(_read_sheet, _write_sheet),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -9,6 +11,9 @@ import polars as pl
 
 from buena_pipeline.errors import BuenaError, InputError, StoreLockedError
 from buena_pipeline.store.diagnosis import TELLING, is_locked
+
+_PATIENCE = 60.0
+"""Seconds to wait while another program has the file open."""
 
 
 def read_user_table(database: Path, table: str) -> pl.DataFrame:
@@ -20,12 +25,12 @@ def read_user_table(database: Path, table: str) -> pl.DataFrame:
 
     Raises:
         InputError: if the file or the table is not there, or cannot be read.
-        StoreLockedError: if another program holds the file.
+        StoreLockedError: if another program holds the file for a minute.
     """
     if not database.is_file():
         raise InputError(f"There is no DuckDB file {database}: is the path right?")
     try:
-        with duckdb.connect(str(database), read_only=True) as connection:
+        with _opened(database, read_only=True) as connection:
             rows: pl.DataFrame = connection.table(table).pl()
             return rows
     except duckdb.Error as error:
@@ -42,10 +47,10 @@ def write_user_table(frame: pl.DataFrame, database: Path, table: str) -> None:
 
     Raises:
         InputError: if the table cannot be written.
-        StoreLockedError: if another program holds the file.
+        StoreLockedError: if another program holds the file for a minute.
     """
     try:
-        with duckdb.connect(str(database)) as connection:
+        with _opened(database) as connection:
             connection.register("written", frame.to_arrow())
             connection.execute(_replace(table))
     except duckdb.Error as error:
@@ -59,13 +64,30 @@ def check_user_table(database: Path, table: str) -> None:
         InputError, StoreLockedError: if ``write_user_table`` would raise it.
     """
     try:
-        with duckdb.connect(str(database)) as connection:
+        with _opened(database) as connection:
             connection.begin()
             connection.register("written", pl.DataFrame({"nothing": [0]}).to_arrow())
             connection.execute(_replace(table))
             connection.rollback()
     except duckdb.Error as error:
         raise _unusable(error, database, table) from None
+
+
+@contextmanager
+def _opened(database: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The file, as soon as no other program has it open."""
+    import tenacity
+
+    for attempt in tenacity.Retrying(
+        retry=tenacity.retry_if_exception(is_locked),
+        stop=tenacity.stop_after_delay(_PATIENCE),
+        wait=tenacity.wait_exponential(0.05, max=1.0) + tenacity.wait_random(0, 0.1),
+        reraise=True,
+    ):
+        with attempt:
+            connection = duckdb.connect(str(database), read_only=read_only)
+    with connection:
+        yield connection
 
 
 def _replace(table: str) -> str:

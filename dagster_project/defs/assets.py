@@ -3,7 +3,6 @@
 No ``from __future__ import annotations`` here: Dagster reads the annotation of ``context`` as it stands.
 """
 
-from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -29,14 +28,19 @@ from dagster_project.lead_files import (
     PERSON,
     ROW,
     LeadFilesResource,
+    rows_of,
     together,
     with_people,
 )
 from dagster_project.settings import GROUP, OWNERS
 from dagster_project.tables import TablesResource
-from dagster_project.terms import SHORTEST_AGE, Terms
+from dagster_project.terms import Terms, days
 
 lead_files = dg.DynamicPartitionsDefinition(name="lead_file")
+
+_WHEN_SOUND: Final = (
+    dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed()
+).with_label("when enriched_leads is new, and its rows and columns are as they should be")
 
 _OF_A_DAY: Final = {
     "day": "The day, in UTC.",
@@ -58,7 +62,7 @@ def _told(frame: pl.LazyFrame, rows: int, **more: Any) -> dict[str, Any]:
     return {
         "dagster/row_count": rows,
         "dagster/column_schema": table_schema(frame.collect_schema(), descriptions=DESCRIPTIONS),
-        "preview": preview(frame),
+        "preview": preview(frame, plain=(FILE, ROW, PERSON)),
         **more,
     }
 
@@ -87,9 +91,13 @@ def raw_leads(
     kinds={"polars", "parquet"},
     tags={"data": "personal", "cost": "free"},
 )
-def leads(lead_folder: LeadFilesResource, tables: TablesResource) -> dg.MaterializeResult:
+def leads(
+    context: dg.AssetExecutionContext, lead_folder: LeadFilesResource, tables: TablesResource
+) -> dg.MaterializeResult:
     """All files in one table, with who each row is: whoever comes twice is seen before anybody is paid."""
-    files = tables.scan_partitions("raw_leads")
+    known = context.instance.get_dynamic_partitions("lead_file")
+    tables.keep_partitions("raw_leads", known)
+    files = tables.scan_partitions("raw_leads", known)
     if not files:
         raise dg.Failure(
             f"No file of leads was read yet: put one into {lead_folder.folder} and materialize raw_leads for "
@@ -141,25 +149,28 @@ def enriched_leads(
             max_wait=config.max_wait_seconds,
             progress=progress_in(context.log),
         )
-        refreshed = 0.0
+        refreshed = None
         if config.refresh_after_days is not None:
             scores = tables.scan("scored_leads").select(FILE, ROW, _score=f"{DEFAULT_PREFIX}score")
             ranked = table.join(scores, on=[FILE, ROW], how="left", maintain_order="left")
             older = enricher(
-                max_age=timedelta(days=config.refresh_after_days),
+                max_age=days(config.refresh_after_days),
                 max_credits=config.max_credits,
                 priority=pl.col("_score"),
             )
-            refreshed = older.run(ranked).report.credits_used
-        left = None if config.max_credits is None else max(config.max_credits - refreshed, 0.0)
+            refreshed = older.run(ranked).report
+        spent = refreshed.credits_used if refreshed else 0.0
+        left = None if config.max_credits is None else max(config.max_credits - spent, 0.0)
         return enrich_asset(
-            enricher(max_age=timedelta(days=config.max_age_days), max_credits=left),
+            enricher(max_age=days(config.max_age_days), max_credits=left),
             table,
             lambda frame: tables.write(frame, "enriched_leads"),
             asset=context.asset_key,
             upstream=leads.key,
             descriptions=DESCRIPTIONS,
-            more={"credits_refreshed": refreshed, SHORTEST_AGE: config.shortest_age_days},
+            plain=(FILE, ROW, PERSON),
+            before=refreshed,
+            more={"rows_in": str(rows_of(table))},
         )
 
 
@@ -169,7 +180,7 @@ def enriched_leads(
     owners=OWNERS,
     kinds={"polars", "parquet"},
     tags={"data": "personal", "cost": "free"},
-    automation_condition=dg.AutomationCondition.eager(),
+    automation_condition=_WHEN_SOUND,
 )
 def scored_leads(tables: TablesResource) -> dg.MaterializeResult:
     """Every lead with a score and its parts: whom to call first."""
@@ -197,7 +208,7 @@ def scored_leads(tables: TablesResource) -> dg.MaterializeResult:
     owners=OWNERS,
     kinds={"duckdb"},
     tags={"data": "counts", "cost": "free"},
-    automation_condition=dg.AutomationCondition.eager(),
+    automation_condition=_WHEN_SOUND,
 )
 def credit_ledger(enrichment_store: EnrichmentStoreResource, tables: TablesResource) -> dg.MaterializeResult:
     """What was spent on each day (UTC), and what the vendor said was left."""
@@ -210,7 +221,7 @@ def credit_ledger(enrichment_store: EnrichmentStoreResource, tables: TablesResou
             "dagster/column_schema": table_schema(days.schema, descriptions=_OF_A_DAY),
             "credits_used_in_all": float(days["credits_used"].sum()),
             "credits_used_on_last_day": float(days["credits_used"][-1]) if days.height else 0.0,
-            "days": preview(days.reverse()),
+            "days": preview(days.reverse(), plain=days.columns),
         }
     )
 
@@ -221,7 +232,7 @@ def credit_ledger(enrichment_store: EnrichmentStoreResource, tables: TablesResou
     owners=OWNERS,
     kinds={"polars"},
     tags={"data": "counts", "cost": "free"},
-    automation_condition=dg.AutomationCondition.eager(),
+    automation_condition=_WHEN_SOUND,
 )
 def lead_coverage(tables: TablesResource) -> dg.MaterializeResult:
     """For each column that was bought: in how many rows there is something."""

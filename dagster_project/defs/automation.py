@@ -1,19 +1,19 @@
 """When things run: files are read when they come, people are bought once a day, what was left is resumed."""
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import dagster as dg
 
+from buena_pipeline.errors import FileFormatError
 from dagster_project.defs.assets import enriched_leads, lead_files, raw_leads
 from dagster_project.lead_files import LeadFilesResource
-from dagster_project.settings import daily_credits
 
 _STALE_AFTER_DAYS: Final = 30.0
-_DAILY: Final = daily_credits()
-_STALE_CREDITS: Final = 500.0 if _DAILY is None else min(500.0, _DAILY)
-"""Credits a day for buying again what is old, never more than all runs may spend."""
+_STALE_CREDITS: Final = 500.0
+"""Credits a day for buying again what is old."""
 
 read_files = dg.define_asset_job(
     "read_lead_files", selection=[raw_leads], description="Reads files of leads."
@@ -31,7 +31,7 @@ refresh = dg.define_asset_job(
             "enriched_leads": {
                 "config": {
                     "refresh_after_days": _STALE_AFTER_DAYS,
-                    "daily_credits": _STALE_CREDITS,
+                    "max_credits": _STALE_CREDITS,
                 }
             }
         }
@@ -41,28 +41,39 @@ refresh = dg.define_asset_job(
 )
 
 daily_enrichment = dg.ScheduleDefinition(name="daily_enrichment", job=enrich, cron_schedule="0 6 * * *")
-stale_refresh = dg.ScheduleDefinition(name="stale_refresh", job=refresh, cron_schedule="0 3 * * *")
+# after the daily run: who is new comes first, where one budget is for both
+stale_refresh = dg.ScheduleDefinition(name="stale_refresh", job=refresh, cron_schedule="0 8 * * *")
 
 
 @dg.sensor(job=read_files, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
 def new_lead_files(
     context: dg.SensorEvaluationContext, lead_folder: LeadFilesResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Reads every file that is new in the folder of leads, or has changed."""
-    states = lead_folder.states()
-    seen = dict(line.rpartition("=")[::2] for line in (context.cursor or "").splitlines())
-    changed = [name for name, state in states.items() if seen.get(name) != state]
-    if not changed:
-        return dg.SkipReason(f"No new file in {lead_folder.folder}.")
+    """Reads every file that is new in the folder of leads, or has changed; forgets those that are gone."""
+    try:
+        found = lead_folder.states()
+    except FileFormatError as error:
+        return dg.SkipReason(str(error))
+    states = {name: state for name, state in found.items() if name.isprintable()}
+    for name in found.keys() - states.keys():
+        context.log.warning("%a is left alone: rename it without such characters.", name)
+    seen: dict[str, str] = json.loads(context.cursor or "{}")
     known = set(context.instance.get_dynamic_partitions("lead_file"))
+    gone = sorted(known - states.keys())
+    changed = [name for name, state in states.items() if seen.get(name) != state]
+    if not changed and not gone:
+        return dg.SkipReason(f"No new file in {lead_folder.folder}.")
+    requests: list[Any] = []
+    if new := [name for name in changed if name not in known]:
+        requests.append(lead_files.build_add_request(new))
+    if gone:
+        requests.append(lead_files.build_delete_request(gone))
     return dg.SensorResult(
         run_requests=[
             dg.RunRequest(run_key=f"{name}={states[name]}", partition_key=name) for name in changed
         ],
-        dynamic_partitions_requests=[
-            lead_files.build_add_request([name for name in changed if name not in known])
-        ],
-        cursor="\n".join(f"{name}={state}" for name, state in states.items()),
+        dynamic_partitions_requests=requests,
+        cursor=json.dumps(states),
     )
 
 
