@@ -16,6 +16,12 @@ settings.register_profile(
 settings.load_profile("project")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The tests of ``tests/ui`` need a browser: only who names the folder runs them."""
+    asked = any("ui" in Path(argument).parts for argument in config.args)
+    return True if collection_path.name == "ui" and not asked else None
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own key, URL or store never reaches a test."""
