@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -65,6 +65,16 @@ class Terms:
         day = math.inf if self.daily_credits is None else self.daily_credits - today
         return (run, BEYOND_BUDGET) if run <= day else (day, BEYOND_THE_DAY)
 
+    def after(self, spent: float) -> Terms:
+        """The terms for a further run within the same budget, of which so many credits are spent.
+
+        Example:
+            >>> Terms.of(max_credits=500).after(501).max_credits
+            0.0
+        """
+        left = None if self.max_credits is None else max(self.max_credits - spent, 0.0)
+        return replace(self, max_credits=left)
+
     @classmethod
     def of(
         cls,
@@ -93,6 +103,13 @@ class Terms:
             daily_credits=_budget("daily_credits", daily_credits),
             max_wait=_seconds("max_wait", max_wait),
         )
+
+
+@dataclass(slots=True)
+class Meter:
+    """What runs that share a budget have spent together, with what lost answers may have cost."""
+
+    spent: float = 0.0
 
 
 def affordable(left: float, price: float) -> int:

@@ -1,7 +1,7 @@
 """What every column of the store means, said in the file itself, where any DuckDB client shows it.
 
-Tables have their comments from the migrations, views from ``views.sql``. Here come those that would otherwise be
-written twice: columns that enrichment adds, and columns that a view has from its table.
+Tables have their comments from the migrations, views from ``views.sql``. Here come those that would otherwise
+be written twice: columns that enrichment adds, and columns that a view has from its table.
 """
 
 from __future__ import annotations
@@ -37,8 +37,7 @@ def describe_columns(connection: duckdb.DuckDBPyConnection) -> None:
         connection: to the store, writing, with tables and views as they are to be.
     """
     comments: dict[tuple[str, str], str | None] = {
-        (relation, column): comment
-        for relation, column, comment in connection.execute(_COLUMNS).fetchall()
+        (relation, column): comment for relation, column, comment in connection.execute(_COLUMNS).fetchall()
     }
     connection.execute(";".join(_shared(comments)))
 
