@@ -96,7 +96,10 @@ def test_several_threads_of_a_large_table_pay_once(
     connection.execute("set threads = 4")
     register_functions(connection, Enricher(client, store))
     people(connection, 100, rows_each=2_500)
-    query = "select count(*) from (select buena_enrich(mail) as e from leads using sample 10_000 rows) where e.title <> ''"
+    query = """
+        select count(*) from (select buena_enrich(mail) as e from leads using sample 10_000 rows)
+        where e.title <> ''
+    """
 
     def on_a_cursor(_: int) -> None:
         with connection.cursor() as cursor:
@@ -217,7 +220,7 @@ def test_without_a_key_it_says_which_setting_is_missing(
     monkeypatch.setenv("BUENA_STORE", str(tmp_path / "mine.duckdb"))
     register_functions(connection)
     assert asked(connection, "select buena_enrich('n/a').status") == [("invalid",)]
-    with pytest.raises(duckdb.InvalidInputException, match="SettingsError: .*BUENA_API_KEY"):
+    with pytest.raises(duckdb.InvalidInputException, match=r"SettingsError: .*BUENA_API_KEY"):
         asked(connection, "select buena_enrich('jane@acme.example')")
 
 
@@ -234,7 +237,7 @@ def test_the_store_is_not_open_on_the_same_connection(
     register_functions(connection, Enricher(client, store))
     connection.execute(f"attach '{store.path}' as crm {mode}")
     with pytest.raises(
-        duckdb.InvalidInputException, match="StoreLockedError: .*already open in this process"
+        duckdb.InvalidInputException, match=r"StoreLockedError: .*already open in this process"
     ):
         asked(connection, "select buena_enrich('jane@acme.example')")
     connection.execute("detach crm")
