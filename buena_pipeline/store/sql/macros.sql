@@ -127,8 +127,8 @@ from leads_of_key(buena_key('email', buena_email_key(address)));
 create or replace macro buena_profile(url) as table
 from leads_of_key(buena_key('linkedin', buena_linkedin_slug(url)));
 
-comment on macro buena_email_key is 'The mailbox behind the first usable e-mail address of a text, equal for all its spellings; null where there is none, or only a domain like bücher.example.';
-comment on macro buena_linkedin_slug is 'The slug of the LinkedIn profile that a URL leads to, equal for all its spellings; null where it leads to none.';
+comment on macro buena_email_key is 'The mailbox behind the first usable e-mail address of a text, equal for all its spellings; null where there is none, or SQL cannot tell (a domain like bücher.example).';
+comment on macro buena_linkedin_slug is 'The slug of the LinkedIn profile that a URL leads to, equal for all its spellings; null where it leads to none, or SQL cannot tell.';
 comment on macro buena_key is 'The key of a normalised value, as in identity and known_key: kind is email or linkedin.';
 comment on macro table buena_lead is 'The row of leads of whoever has this e-mail address, however it is spelled.';
 comment on macro table buena_profile is 'The row of leads of whoever has this LinkedIn profile, however its URL is spelled.';
