@@ -105,10 +105,10 @@ def test_every_command_runs(filled: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_python_of_the_page_runs(
-    filled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Block after block, in one session, against a sandbox as the API."""
-    monkeypatch.chdir(filled)
+    """Block after block, in one session, against a sandbox as the API; in a folder of its own, since it buys."""
+    monkeypatch.chdir(shutil.copytree(filled, tmp_path / "page"))
     names: dict[str, object] = {}
     with Sandbox(limits=None) as vendor:
         monkeypatch.setenv("BUENA_API_KEY", vendor.api_key)

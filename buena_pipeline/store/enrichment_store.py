@@ -50,7 +50,7 @@ class EnrichmentStore(JournaledStore):
 
     The file is created on first use and opened only for the length of a call, so that a notebook, a
     Dagster step and the DuckDB shell can take turns. Any DuckDB from 1.4 on can read it; query the views
-    ``leads``, ``failures``, ``stale``, ``credits_by_day`` and ``coverage``, and look people up with the macros
+    ``leads``, ``failures``, ``stale``, ``credits_by_day`` and ``coverage``, and look people up with
     ``buena_lead(address)`` and ``buena_profile(url)``. Every column has a comment that says what it means.
 
     Args:
