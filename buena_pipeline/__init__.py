@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from buena_pipeline.sandbox import Sandbox
     from buena_pipeline.score import score_frame
     from buena_pipeline.scoring_model import ScoringModel
+    from buena_pipeline.sql_functions import register_functions
 
 __version__ = "0.1.0"
 
@@ -48,6 +49,7 @@ __all__ = [
     "ScoringModel",
     "enrich_frame",
     "plan_frame",
+    "register_functions",
     "score_frame",
 ]
 
@@ -57,6 +59,7 @@ _ON_DEMAND = {
     "BuenaEnrichmentComponent": "dagster",
     "Sandbox": "sandbox",
     "ScoringModel": "scoring_model",
+    "register_functions": "sql_functions",
     "score_frame": "score",
 }
 _EXTRAS = {"BuenaEnrichmentComponent": "dagster", "Sandbox": "uvicorn"}

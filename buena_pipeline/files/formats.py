@@ -112,6 +112,20 @@ def write_table(frame: pl.DataFrame | pl.LazyFrame, path: Path, *, ending: str |
         file_format.write(frame.lazy(), draft)
 
 
+def write_text(text: str, path: Path) -> None:
+    """Write a text as ``write_table`` writes a table: whole, or not at all.
+
+    Args:
+        text: what is written, as UTF-8.
+        path: where to.
+
+    Raises:
+        FileFormatError: if the file cannot be written.
+    """
+    with _explained(f"{path} cannot be written"), _replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8", newline="\n")
+
+
 def check_output(path: Path, frame: pl.DataFrame | pl.LazyFrame) -> None:
     """Find out whether a table like this can be written, before it costs anything.
 
