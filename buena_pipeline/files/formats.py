@@ -107,6 +107,29 @@ def write_table(frame: pl.DataFrame | pl.LazyFrame, path: Path, *, ending: str |
         file_format.write(frame.lazy(), draft)
 
 
+def write_page(text: str, path: Path) -> None:
+    """Write a page of text as UTF-8, so that at any moment the old file is there or the whole new one.
+
+    Args:
+        text: the page.
+        path: where to; a file that is there is replaced, its permissions are kept.
+
+    Raises:
+        FileFormatError: if the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_page("<!doctype html>", Path(folder, "page.html"))
+        ...     Path(folder, "page.html").read_text()
+        '<!doctype html>'
+    """
+    with _explained(f"{path} cannot be written"):
+        _require_replaceable(path)
+        with _replacing(path) as draft:
+            draft.write_text(text, encoding="utf-8")
+
+
 def check_output(path: Path, frame: pl.DataFrame | pl.LazyFrame) -> None:
     """Find out whether a table like this can be written, before it costs anything.
 
@@ -124,12 +147,7 @@ def check_output(path: Path, frame: pl.DataFrame | pl.LazyFrame) -> None:
     """
     file_format = _format_of(path)
     with _explained(f"{path} cannot be written"):
-        if path.is_dir():
-            raise FileFormatError(f"{path} is a folder; name a file in it.")
-        if path.exists() and not path.is_file():
-            raise FileFormatError(f"{path} is not a regular file, so it cannot be replaced whole.")
-        if path.exists() and not os.access(path, os.W_OK):
-            raise FileFormatError(f"{path} is write-protected.")
+        _require_replaceable(path)
         if file_format.write is _write_sheet:
             _require_fits(frame.lazy().collect())
         with _drafting(path) as draft:
@@ -244,6 +262,16 @@ _FORMATS: Final = {
 
 
 # --- whole or not at all ---------------------------------------------------------------------------------
+
+
+def _require_replaceable(path: Path) -> None:
+    """Refuses what no file can take the place of."""
+    if path.is_dir():
+        raise FileFormatError(f"{path} is a folder; name a file in it.")
+    if path.exists() and not path.is_file():
+        raise FileFormatError(f"{path} is not a regular file, so it cannot be replaced whole.")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise FileFormatError(f"{path} is write-protected.")
 
 
 @contextmanager
