@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Final
 
+import polars as pl
+import polars.selectors as cs
 import typer
 
 from buena_pipeline.cli import options
@@ -13,6 +15,7 @@ from buena_pipeline.cli.runs import load_model
 from buena_pipeline.errors import FileFormatError, InputError
 from buena_pipeline.files import read_table, write_page
 from buena_pipeline.files.plain import with_lists
+from buena_pipeline.schema import SCORED
 from buena_pipeline.store import EnrichmentStore
 
 _ENDINGS: Final = (".html", ".htm")
@@ -44,6 +47,10 @@ def report(
         text = page(EnrichmentStore(store, read_only=True, lock_timeout=lock_timeout), model=scoring)
     else:
         table = with_lists(read_table(source), f"{prefix}skills")
+        numbers = cs.by_name(*(prefix + column for column in ("confidence", *SCORED)), require_all=False)
+        table = table.with_columns(
+            (numbers & cs.string()).cast(pl.Float64, strict=False)
+        )  # as CSV brings them
         text = table_page(table, name=source.name, prefix=prefix, model=scoring)
     write_page(text, output)
     console(stderr=True).print(f"the report is in {output}", soft_wrap=True)

@@ -76,7 +76,7 @@ def funnel_chart(figures: pl.DataFrame, *, title: str = "From rows to enriched p
     marks = figures.with_columns(end=pl.col("start") + pl.col("count"))
     base = (
         alt.Chart(marks)
-        .transform_calculate(told="format(datum.count, ',') + (datum.note ? ' (' + datum.note + ')' : '')")
+        .transform_calculate(told="format(datum.count, ',') + (datum.note ? ', without ' + datum.note : '')")
         .encode(y=alt.Y("stage:N", sort=None, title=None))
     )
     bars = base.mark_bar(height=16).encode(

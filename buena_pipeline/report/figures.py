@@ -79,7 +79,7 @@ def funnel_figures(told: Told) -> pl.DataFrame:
     settled = told.cached + bought
     stages = [
         ("rows", "rows", told.rows, 0, ""),
-        ("usable", "rows", usable, 0, _notes(without_identifier=told.rows - usable)),
+        ("usable", "rows", usable, 0, _notes(unidentified=told.rows - usable)),
         ("people", "people", told.people, 0, _notes(duplicates=told.duplicates)),
         ("from the store", "people", told.cached, 0, ""),
         ("to buy" if planned else "bought", "people", bought, told.cached, ""),
@@ -179,8 +179,14 @@ def values_of(frame: Frame, column: str, *, prefix: str = DEFAULT_PREFIX) -> pl.
         ColumnError: if there is no such column, or no numbers in it.
     """
     dtype = frame.collect_schema().get(prefix + column)
-    if dtype is None or not (dtype.is_numeric() or dtype == pl.Null):
+    if dtype is None:
         raise ColumnError(missing(prefix + column), columns=(prefix + column,))
+    if not (dtype.is_numeric() or dtype == pl.Null):
+        raise ColumnError(
+            f"The column {prefix + column} is {dtype}, no numbers: cast it, with "
+            f'pl.col("{prefix + column}").cast(pl.Float64).',
+            columns=(prefix + column,),
+        )
     value = pl.col(prefix + column).cast(pl.Float64).alias("value")
     counted = _people(frame, prefix).select(value).filter(pl.col("value").is_finite())
     return counted.group_by("value").agg(people=pl.len()).collect()

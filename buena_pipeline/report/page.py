@@ -62,10 +62,8 @@ def page(store: EnrichmentStore, *, model: ScoringModel = _DEFAULT_MODEL, now: d
     told = read_store(store, model=model)
     sections = [*_last_run(told), *_over_time(told)]
     if told.people:
-        sections += [
-            _section(charts.fill_chart(told.filled), told.filled),
-            *_of_values(told.confidence, told.scores),
-        ]
+        sections += _of_values(told.confidence, told.scores)
+        sections.append(_section(charts.fill_chart(told.filled), told.filled))
     if told.failures.height:
         sections.append(_section(charts.reasons_chart(told.failures), told.failures))
     if told.people:
@@ -118,17 +116,14 @@ def table_page(
     filled = figures.fill_figures(frame, prefix=prefix)
     if f"{prefix}score" not in schema and all(prefix + column in schema for column in SCORED_COLUMNS):
         frame = score_frame(frame.lazy(), model=model, prefix=prefix)
+    values = (
+        figures.values_of(frame, column, prefix=prefix) if prefix + column in frame.collect_schema() else None
+        for column in ("confidence", "score")
+    )
     sections = [
         _section(charts.statuses_chart(statuses), statuses),
+        *_of_values(*values),
         _section(charts.fill_chart(filled), filled),
-        *_of_values(
-            *(
-                figures.values_of(frame, column, prefix=prefix)
-                if prefix + column in frame.collect_schema()
-                else None
-                for column in ("confidence", "score")
-            )
-        ),
     ]
     by_status = dict(statuses.rows())
     tiles = [
