@@ -340,6 +340,9 @@ def test_a_table_that_was_not_enriched_is_refused() -> None:
     for draw in (report.fill_rates, report.confidence, report.scores):
         with pytest.raises(ColumnError, match="Enrich it first"):
             draw(leads)
+    for draw in (report.fill_rates, report.table_page):
+        with pytest.raises(InputError, match=r"not dict: .*pl\.DataFrame\(table\)"):
+            draw({"buena_title": ["Buyer"]})
     with pytest.raises(ColumnError, match="x_score is String, no numbers"):
         report.scores(pl.DataFrame({"x_score": ["high"]}), prefix="x_")
 
@@ -656,7 +659,7 @@ def test_people_bought_more_than_a_year_ago(store: EnrichmentStore, client: Buen
         Enricher(client, store).run(pl.DataFrame({"email": [f"{mail}.person@acme.example"]}))
         if days:
             make_older(store.path, days)
-    ages = readings.read_store(store, model=ScoringModel()).ages
+    ages = readings.read_store(store, model=ScoringModel(), now=datetime.now(UTC)).ages
     known = store.stats().people
     assert ages["people"].sum() == known
     assert ages["people"].max() == 1

@@ -69,6 +69,7 @@ def fill_rates(frame: Frame, *, prefix: str = DEFAULT_PREFIX) -> alt.LayerChart:
 
     Raises:
         ColumnError: if the frame has none of the columns.
+        InputError: if it is no polars frame.
 
     Example:
         >>> fill_rates(pl.DataFrame({"buena_title": ["Buyer", None]})).title.subtitle
@@ -88,7 +89,8 @@ def confidence(frame: Frame, *, prefix: str = DEFAULT_PREFIX) -> alt.Chart:
         The chart, with twenty counts in it.
 
     Raises:
-        ColumnError: if the frame has no such column.
+        ColumnError: if the frame has no such column, or no numbers in it.
+        InputError: if it is no polars frame.
 
     Example:
         >>> confidence(pl.DataFrame({"buena_confidence": [0.9, 0.95, None]})).title.subtitle
@@ -110,6 +112,7 @@ def scores(frame: Frame, *, prefix: str = DEFAULT_PREFIX) -> alt.Chart:
 
     Raises:
         ColumnError: if the frame was not scored.
+        InputError: if it is no polars frame.
 
     Example:
         >>> scores(pl.DataFrame({"buena_score": [17.0, 4.0, 4.0]})).title.subtitle
@@ -129,6 +132,15 @@ def overview(told: Told, frame: Frame | None = None, *, prefix: str = DEFAULT_PR
 
     Raises:
         ColumnError: if the frame was not enriched, or with another prefix.
+
+    Example:
+        >>> import tempfile
+        >>> from buena_pipeline import plan_frame
+        >>> leads = pl.DataFrame({"email": ["jane.doe@acme.example"]})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     plan = plan_frame(leads, store=f"{folder}/buena.duckdb")
+        >>> len(overview(plan).vconcat)
+        2
     """
     drawn: list[alt.Chart | alt.LayerChart] = [
         charts.funnel_chart(figures.funnel_figures(told)),

@@ -9,7 +9,7 @@ from typing import Final
 
 import polars as pl
 
-from buena_pipeline.errors import ColumnError
+from buena_pipeline.errors import ColumnError, InputError
 from buena_pipeline.result import EnrichmentPlan, EnrichmentReport
 from buena_pipeline.schema import BLOCK_OF, DEFAULT_PREFIX, RECORD, STATUSES
 
@@ -122,12 +122,14 @@ def fill_figures(frame: Frame, *, prefix: str = DEFAULT_PREFIX) -> pl.DataFrame:
 
     Raises:
         ColumnError: if the frame has none of the columns.
+        InputError: if it is no polars frame.
 
     Example:
         >>> fill_figures(pl.DataFrame({"title": ["Buyer", None]}), prefix="").select("column", "share").rows()
         [('title', 0.5)]
     """
-    names = [name for name in RECORD if prefix + name in frame.collect_schema()]
+    schema = schema_of(frame)
+    names = [name for name in RECORD if prefix + name in schema]
     if not names:
         raise ColumnError(missing(f"{prefix}title and the like"), columns=())
     known = _people(frame, prefix)
@@ -178,7 +180,7 @@ def values_of(frame: Frame, column: str, *, prefix: str = DEFAULT_PREFIX) -> pl.
     Raises:
         ColumnError: if there is no such column, or no numbers in it.
     """
-    dtype = frame.collect_schema().get(prefix + column)
+    dtype = schema_of(frame).get(prefix + column)
     if dtype is None:
         raise ColumnError(missing(prefix + column), columns=(prefix + column,))
     if not (dtype.is_numeric() or dtype == pl.Null):
@@ -265,6 +267,16 @@ def by_period(days: pl.DataFrame) -> tuple[str, pl.DataFrame]:
     return period, every_one.join(spent, on=["day", "kind"], how="left", maintain_order="left").select(
         pl.col("day").dt.strftime(form).alias("begins"), "kind", "order", pl.col("credits").fill_null(0.0)
     )
+
+
+def schema_of(frame: Frame) -> pl.Schema:
+    """The columns of a frame; raises InputError if it is none."""
+    if not isinstance(frame, pl.DataFrame | pl.LazyFrame):
+        raise InputError(
+            f"Charts take a polars DataFrame or LazyFrame, not {type(frame).__name__}: turn other tables into one "
+            "with pl.DataFrame(table)."
+        )
+    return frame.collect_schema()
 
 
 def _people(frame: Frame, prefix: str) -> pl.LazyFrame:

@@ -83,7 +83,7 @@ def _report_lines(report: EnrichmentReport) -> list[Line]:
     return [
         *_rows(report),
         *_of_people(report, people),
-        ("Credits", "used", report.credits_used, None, f"in {report.requests:,} requests"),
+        ("Credits", "used", report.credits_used, None, f"in {_requests(report)}"),
         ("Credits", "avoided", report.credits_avoided, None, _avoided(report, report.failed_remembered)),
         *([("Credits", "left", left, None, "as the vendor said last")] if left is not None else []),
         *([("Credits", "perhaps charged", report.unknown, None, _UNKNOWN)] if report.unknown else []),
@@ -107,7 +107,7 @@ def _plan_lines(plan: EnrichmentPlan) -> list[Line]:
             "at most",
             plan.max_credits,
             None,
-            f"in {plan.requests:,} requests, {plan.shortest_time} or more",
+            f"in {_requests(plan)}, {plan.shortest_time} or more",
         ),
         (
             "Credits",
@@ -143,6 +143,10 @@ def _of_people(told: Told, lines: list[tuple[str, int, str]]) -> list[Line]:
 
 def _share(count: int, of: int) -> float | None:
     return count / of if of else None
+
+
+def _requests(told: Told) -> str:
+    return f"{told.requests:,} request{'' if told.requests == 1 else 's'}"
 
 
 def _deferred(report: EnrichmentReport) -> str:

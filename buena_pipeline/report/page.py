@@ -44,7 +44,7 @@ def page(store: EnrichmentStore, *, model: ScoringModel = _DEFAULT_MODEL, now: d
     Args:
         store: the store; it is read, and not changed.
         model: by which its people are scored.
-        now: what the page says of when it was made; default the time.
+        now: when the page is made, with a time zone; default the time.
 
     Returns:
         The page as HTML. It holds counts and sums, and nothing of anybody.
@@ -59,7 +59,7 @@ def page(store: EnrichmentStore, *, model: ScoringModel = _DEFAULT_MODEL, now: d
         >>> "Nothing has been bought yet." in text, "<script" in text
         (True, False)
     """
-    told = read_store(store, model=model)
+    told = read_store(store, model=model, now=now or datetime.now(UTC))
     sections = [*_last_run(told), *_over_time(told)]
     if told.people:
         sections += _of_values(told.confidence, told.scores)
@@ -109,7 +109,7 @@ def table_page(
         True
     """
     status = f"{prefix}status"
-    schema = frame.collect_schema()
+    schema = figures.schema_of(frame)
     if status not in schema:
         raise ColumnError(figures.missing(status), columns=(status,))
     statuses = figures.status_figures(frame, prefix=prefix)
@@ -141,7 +141,7 @@ def table_page(
 def _page(
     heading: str, about: str, tiles: list[tuple[str, str]], sections: str, *, now: datetime | None
 ) -> str:
-    made = f"{now or datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    made = f"{(now or datetime.now(UTC)).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     template = Template(files("buena_pipeline.report").joinpath("page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(f"{heading}: {about}"),

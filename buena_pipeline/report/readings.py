@@ -102,12 +102,13 @@ class StoreFigures:
     ages: pl.DataFrame
 
 
-def read_store(store: EnrichmentStore, *, model: ScoringModel) -> StoreFigures:
+def read_store(store: EnrichmentStore, *, model: ScoringModel, now: datetime) -> StoreFigures:
     """Reads all of it.
 
     Args:
         store: the store.
         model: by which people are scored.
+        now: the time; a request in flight beyond its lease is of unknown outcome.
 
     Raises:
         StoreError: if the store cannot be read.
@@ -120,6 +121,7 @@ def read_store(store: EnrichmentStore, *, model: ScoringModel) -> StoreFigures:
     )
     filled = _in_order(coverage)
     left = spent["credits_remaining"].drop_nulls()
+    lost = (pl.col("state") == "in flight") & (pl.col("lease_until") < now)
     return StoreFigures(
         people=int(filled["people"].max() or 0),  # type: ignore[arg-type]
         not_found=int(failures["people"].sum()),
@@ -128,7 +130,7 @@ def read_store(store: EnrichmentStore, *, model: ScoringModel) -> StoreFigures:
         requests=requests.height,
         credits_used=float(spent["credits_used"].sum()),
         credits_left=None if left.is_empty() else float(left[-1]),
-        unknown=int(requests.filter(pl.col("state") == "unknown")["people"].sum()),
+        unknown=int(requests.filter((pl.col("state") == "unknown") | lost)["people"].sum()),
         days=_by_day(spent, runs),
         filled=filled,
         confidence=store.sql(_CONFIDENCE).cast(_VALUES),
