@@ -265,7 +265,7 @@ def test_usage_errors(cli: Callable[..., Ran]) -> None:
     assert cli("--version").out == f"buena-pipeline {buena_pipeline.__version__}\n"
 
 
-@pytest.mark.parametrize("name", ["enrich", "plan", "score", "demo", "sql", "sandbox", "doctor"])
+@pytest.mark.parametrize("name", ["enrich", "plan", "score", "demo", "sql", "report", "sandbox", "doctor"])
 def test_help_fits_a_screen(cli: Callable[..., Ran], name: str) -> None:
     """Each command explains itself on one screen, with an example; the whole lists the exit codes."""
     ran = cli(name, "--help")

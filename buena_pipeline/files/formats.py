@@ -113,17 +113,26 @@ def write_table(frame: pl.DataFrame | pl.LazyFrame, path: Path, *, ending: str |
 
 
 def write_text(text: str, path: Path) -> None:
-    """Write a text as ``write_table`` writes a table: whole, or not at all.
+    """Write a text as UTF-8, so that at any moment the old file is there or the whole new one.
 
     Args:
-        text: what is written, as UTF-8.
-        path: where to.
+        text: all of it.
+        path: where to; a file that is there is replaced, its permissions are kept.
 
     Raises:
         FileFormatError: if the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_text("<!doctype html>", Path(folder, "page.html"))
+        ...     Path(folder, "page.html").read_text()
+        '<!doctype html>'
     """
-    with _explained(f"{path} cannot be written"), _replacing(path) as draft:
-        draft.write_text(text, encoding="utf-8", newline="\n")
+    with _explained(f"{path} cannot be written"):
+        _require_replaceable(path)
+        with _replacing(path) as draft:
+            draft.write_text(text, encoding="utf-8", newline="\n")
 
 
 def check_output(path: Path, frame: pl.DataFrame | pl.LazyFrame) -> None:
@@ -143,12 +152,7 @@ def check_output(path: Path, frame: pl.DataFrame | pl.LazyFrame) -> None:
     """
     file_format = _format_of(path)
     with _explained(f"{path} cannot be written"):
-        if path.is_dir():
-            raise FileFormatError(f"{path} is a folder; name a file in it.")
-        if path.exists() and not path.is_file():
-            raise FileFormatError(f"{path} is not a regular file, so it cannot be replaced whole.")
-        if path.exists() and not os.access(path, os.W_OK):
-            raise FileFormatError(f"{path} is write-protected.")
+        _require_replaceable(path)
         if file_format.write is _write_sheet:
             _require_fits(frame.lazy().collect())
         with _drafting(path) as draft:
@@ -287,6 +291,16 @@ _FORMATS: Final = {
 
 
 # --- whole or not at all ---------------------------------------------------------------------------------
+
+
+def _require_replaceable(path: Path) -> None:
+    """Refuses what no file can take the place of."""
+    if path.is_dir():
+        raise FileFormatError(f"{path} is a folder; name a file in it.")
+    if path.exists() and not path.is_file():
+        raise FileFormatError(f"{path} is not a regular file, so it cannot be replaced whole.")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise FileFormatError(f"{path} is write-protected.")
 
 
 @contextmanager
