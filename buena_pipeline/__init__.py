@@ -16,6 +16,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from buena_pipeline import polars_namespace
 from buena_pipeline.client import BuenaClient
 from buena_pipeline.enrich import Enricher
 from buena_pipeline.errors import BuenaError
@@ -51,6 +52,8 @@ __all__ = [
     "score_frame",
 ]
 
+
+polars_namespace.register()
 
 # Loaded when they are asked for: two need an extra, and not everybody scores.
 _ON_DEMAND = {
