@@ -13,8 +13,7 @@ import pytest
 import xlsxwriter
 
 from buena_pipeline.errors import FileFormatError, MissingExtraError
-from buena_pipeline.files import check_output, read_table, write_table
-from buena_pipeline.files import formats as files
+from buena_pipeline.files import check_output, read_table, sheets, write_table
 from buena_pipeline.files.plain import json_ready, plain_columns, with_lists
 from buena_pipeline.schema import ENRICHED, SOCIAL_PROFILE
 from tests.torture.disks import file_limit
@@ -105,7 +104,16 @@ def test_csv_changes_nothing_on_the_way_through(tmp_path: Path) -> None:
         ("empty.csv", b"", "empty.csv is empty"),
         ("broken.parquet", b"PAR1 or so", "broken.parquet cannot be read"),
         ("broken.xlsx", b"no sheet", "broken.xlsx cannot be read"),
-        ("broken.json", b"{", "broken.json cannot be read"),
+        ("broken.json", b'[{"a": 1},\n{"a": }]', "broken.json, line 2: this is not JSON (Expecting value)"),
+        (
+            "lines.json",
+            b'{"a": 1}\n{"a": 2}\n',
+            "line 2: this is not JSON (Extra data). One object on each line is",
+        ),
+        ("latin.json", b'[{"a": 1},\n{"a": "\xfc"}]', "latin.json, line 2: the text is not in UTF-8"),
+        ("number.json", b"7", "number.json holds no table. Needed is a list of objects"),
+        ("protected.xlsx", b"\xd0\xcf\x11\xe0", "it is no .xlsx workbook, or one with a password"),
+        ("half.xlsx", b"PK\x03\x04", "the workbook is damaged or not whole"),
         ("none.json", b"[]", "none.json"),
         ("broken.ndjson", b'{"a": 1}\n\n{"a": 2', "broken.ndjson, line 3: this is not a JSON object"),
         ("list.jsonl", b'{"a": 1}\n[1]\n', "list.jsonl, line 2: this is not a JSON object"),
@@ -219,7 +227,7 @@ def test_sheets_have_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         check_output(path, long)
     with pytest.raises(FileFormatError, match="32,767"):
         write_table(long, path)
-    monkeypatch.setattr(files, "_SHEET_ROWS", 2)
+    monkeypatch.setattr(sheets, "_ROWS", 2)
     with pytest.raises(FileFormatError, match="3 rows"):
         check_output(path, TABLE)
     check_output(tmp_path / "out.csv", TABLE)
