@@ -27,6 +27,7 @@ from buena_pipeline.store import EnrichmentStore
 
 if TYPE_CHECKING:
     from buena_pipeline.dagster import BuenaEnrichmentComponent
+    from buena_pipeline.files import read_table
     from buena_pipeline.sandbox import Sandbox
     from buena_pipeline.score import score_frame
     from buena_pipeline.scoring_model import ScoringModel
@@ -49,17 +50,19 @@ __all__ = [
     "ScoringModel",
     "enrich_frame",
     "plan_frame",
+    "read_table",
     "score_frame",
 ]
 
 
 polars_namespace.register()
 
-# Loaded when they are asked for: two need an extra, and not everybody scores.
+# Loaded when they are asked for: two need an extra, and not everybody scores or reads files.
 _ON_DEMAND = {
     "BuenaEnrichmentComponent": "dagster",
     "Sandbox": "sandbox",
     "ScoringModel": "scoring_model",
+    "read_table": "files",
     "score_frame": "score",
 }
 _EXTRAS = {"BuenaEnrichmentComponent": "dagster", "Sandbox": "uvicorn"}

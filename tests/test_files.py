@@ -108,7 +108,7 @@ def test_csv_changes_nothing_on_the_way_through(tmp_path: Path) -> None:
         (
             "lines.json",
             b'{"a": 1}\n{"a": 2}\n',
-            "line 2: this is not JSON (Extra data). One object on each line is",
+            "line 2: this is not JSON (Extra data). One object",
         ),
         ("latin.json", b'[{"a": 1},\n{"a": "\xfc"}]', "latin.json, line 2: the text is not in UTF-8"),
         ("number.json", b"7", "number.json holds no table. Needed is a list of objects"),

@@ -30,8 +30,11 @@ class _Format:
     scan: Callable[[Path], pl.LazyFrame] | None = None
 
 
-def read_table(path: Path) -> pl.DataFrame:
+def read_table(path: Path | str) -> pl.DataFrame:
     r"""Read a table, in the format that the file's ending names.
+
+    Delimited text is understood as programs export it: UTF-8, UTF-16 with a byte order mark or Windows-1252;
+    commas, semicolons, tabs or bars; the notes above LinkedIn's connections; a ``sep=;`` line of Excel.
 
     Args:
         path: a file that ends in .csv, .tsv, .parquet, .ndjson, .jsonl, .json or .xlsx (its first sheet).
@@ -41,7 +44,8 @@ def read_table(path: Path) -> pl.DataFrame:
         way through; the other formats bring their own dtypes.
 
     Raises:
-        FileFormatError: if the file is missing, empty or broken, or its ending is none of these.
+        FileFormatError: if the file is missing, empty or broken, or its ending is none of these. It names the
+            line, where there are lines.
 
     Example:
         >>> import tempfile
@@ -51,6 +55,7 @@ def read_table(path: Path) -> pl.DataFrame:
         ...     read_table(path).rows()
         [('jane@acme.example', '007')]
     """
+    path = Path(path)
     file_format = _readable(path)
     with _explained(f"{path} cannot be read"):
         frame = file_format.read(path)
