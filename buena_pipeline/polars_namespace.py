@@ -24,18 +24,19 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import polars as pl
 
-from buena_pipeline.client import BuenaClient
-from buena_pipeline.enrich import Columns
-from buena_pipeline.frames import enrich_frame, plan_frame
 from buena_pipeline.normalize import company_key, email_key, linkedin_slug
-from buena_pipeline.result import EnrichmentPlan, EnrichmentProgress
 from buena_pipeline.schema import DEFAULT_PREFIX
-from buena_pipeline.settings import EnrichmentOptions
-from buena_pipeline.store import EnrichmentStore
 from buena_pipeline.terms import MAX_AGE, MAX_WAIT, RETRY_FAILED_AFTER
 
+# Polars' classes are there until the process ends, and so is all that this module holds. It must not hold
+# DuckDB, which would complain on standard error of what is left of it; so functions are imported late.
 if TYPE_CHECKING:
+    from buena_pipeline.client import BuenaClient
+    from buena_pipeline.enrich import Columns
+    from buena_pipeline.result import EnrichmentPlan, EnrichmentProgress
     from buena_pipeline.scoring_model import ScoringModel
+    from buena_pipeline.settings import EnrichmentOptions
+    from buena_pipeline.store import EnrichmentStore
 
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
@@ -104,6 +105,8 @@ class FrameNamespace(Generic[Frame]):
 
         Rests on ``POST /enrich``.
         """
+        from buena_pipeline.frames import enrich_frame
+
         return enrich_frame(
             self._frame,
             columns=columns,
@@ -153,6 +156,8 @@ class FrameNamespace(Generic[Frame]):
             >>> plan.rows, plan.people, plan.invalid, plan.to_buy
             (3, 1, 1, 1)
         """
+        from buena_pipeline.frames import plan_frame
+
         return plan_frame(
             self._frame,
             columns=columns,
@@ -193,7 +198,7 @@ class FrameNamespace(Generic[Frame]):
             >>> enriched.buena.score()["buena_score"].to_list()
             [17.0]
         """
-        from buena_pipeline.score import score_frame  # not everybody scores
+        from buena_pipeline.score import score_frame
 
         if model is None:
             return score_frame(self._frame, prefix=prefix)

@@ -162,6 +162,74 @@ def test_sheets_of_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     assert not caplog.records
 
 
+def test_sheets_with_lengths_of_time(tmp_path: Path) -> None:
+    """Cells that have no type in common are text, and no value is lost."""
+    path = tmp_path / "leads.xlsx"
+    with xlsxwriter.Workbook(str(path)) as book:
+        sheet = book.add_worksheet()
+        sheet.write_column(0, 0, ["Email", "ada@acme.example", "bo@acme.example"])
+        sheet.write_row(0, 1, ["took"])
+        sheet.write_datetime(1, 1, timedelta(hours=30), book.add_format({"num_format": "[h]:mm"}))
+        sheet.write_string(2, 1, "long")
+    frame = read_table(path)
+    assert frame["Email"].to_list() == ["ada@acme.example", "bo@acme.example"]
+    assert frame["took"].null_count() == 0
+    assert frame["took"][1] == "long"
+
+
+@pytest.mark.parametrize(
+    "rows", [["Notes:", "", "Email"], ["notes: ", "So it is.", "", "Email", "ada@acme.example"]]
+)
+def test_linkedin_notes_in_a_sheet(tmp_path: Path, rows: list[str]) -> None:
+    """As in delimited text: the header is below the empty row."""
+    path = tmp_path / "leads.xlsx"
+    with xlsxwriter.Workbook(str(path)) as book:
+        sheet = book.add_worksheet()
+        sheet.write_column(0, 0, rows)
+        sheet.write(rows.index("Email"), 1, "URL")
+    frame = read_table(path)
+    assert frame.columns == ["Email", "URL"]
+    assert frame.height == len(rows) - rows.index("Email") - 1
+
+
+@pytest.mark.parametrize("chart", [False, True])
+def test_an_empty_first_sheet(tmp_path: Path, caplog: pytest.LogCaptureFixture, *, chart: bool) -> None:
+    """The message says which sheet is read; nothing else is said."""
+    path = tmp_path / "leads.xlsx"
+    with xlsxwriter.Workbook(str(path)) as book:
+        first = book.add_chartsheet() if chart else book.add_worksheet()
+        second = book.add_worksheet("leads")
+        second.write(0, 0, "Email")
+        if chart:
+            bars = book.add_chart({"type": "bar"})
+            bars.add_series({"values": "=leads!$A$1:$A$2"})
+            first.set_chart(bars)
+    with pytest.raises(FileFormatError, match=r"leads.xlsx is empty: nothing is on its first sheet"):
+        read_table(path)
+    assert not caplog.records
+
+
+def test_names_of_columns_are_the_same_in_every_format(tmp_path: Path) -> None:
+    """A header that repeats is numbered, an empty one is named after its place."""
+    (tmp_path / "a.csv").write_text("Email,,Email\n1,2,3\n")
+    with xlsxwriter.Workbook(str(tmp_path / "a.xlsx")) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, ["Email", None, "Email"])
+        sheet.write_row(1, 0, ["1", "2", "3"])
+    assert read_table(tmp_path / "a.xlsx").equals(read_table(tmp_path / "a.csv"))
+    assert read_table(tmp_path / "a.csv").columns == ["Email", "column_2", "Email_1"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_json_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    """As programs of Windows write it."""
+    row = '{"Email": "zoë@acme.example"}'
+    (tmp_path / "a.json").write_text(f"[{row}]", encoding=encoding)
+    (tmp_path / "a.jsonl").write_text(f"{row}\r\n\r\n{row}", encoding=encoding, newline="")
+    assert read_table(tmp_path / "a.json")["Email"].to_list() == ["zoë@acme.example"]
+    assert read_table(tmp_path / "a.jsonl")["Email"].to_list() == ["zoë@acme.example"] * 2
+
+
 # --- writing ---------------------------------------------------------------------------------------------
 
 

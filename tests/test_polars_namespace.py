@@ -290,6 +290,22 @@ print(pl.LazyFrame().buena, pl.col("x").buena, pl.Series().buena)
     assert told.stdout.count("buena: ") == 3
 
 
+def test_the_process_ends_in_silence(tmp_path: Path) -> None:
+    """Polars' classes outlive everything; DuckDB would complain at the end if they held any of it."""
+    told = in_a_process(
+        f"""
+import polars as pl
+from buena_pipeline import BuenaClient, EnrichmentStore, Sandbox
+leads = pl.LazyFrame({{"email": ["ada@acme.example"]}})
+store = EnrichmentStore(r"{tmp_path}/buena.duckdb")
+with Sandbox() as sandbox, BuenaClient(sandbox.api_key, sandbox.url) as client:
+    print(leads.buena.enrich(client=client, store=store).buena.score().collect().width)
+"""
+    )
+    assert told.stdout.strip() == "40"
+    assert not told.stderr
+
+
 def test_polars_warns_of_a_namespace_of_somebody_else() -> None:
     """Which this one replaces: the user should know."""
     told = in_a_process(

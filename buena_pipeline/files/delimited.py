@@ -7,9 +7,11 @@ refused with the line it is on, because a shifted cell would buy the wrong perso
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -67,10 +69,13 @@ def parse_delimited(data: bytes, *, name: str) -> pl.DataFrame:
     even = next(fitting, None)
     delimiter = even or candidates[0]
     columns = name_columns(_split(header, delimiter))
-    if even is None:
-        text = _mend_quotes(text, delimiter, len(columns), name=name, skipped=skipped)
+    mended = partial(_mend_quotes, text, delimiter, len(columns), name=name, skipped=skipped)
+    read = partial(pl.read_csv, separator=delimiter, infer_schema=False, new_columns=columns)
     try:
-        return pl.read_csv(text, separator=delimiter, infer_schema=False, new_columns=columns)
+        if even is not None:
+            with contextlib.suppress(pl.exceptions.PolarsError):
+                return read(text)
+        return read(mended())
     except pl.exceptions.PolarsError:  # whose message may quote a lead
         raise FileFormatError(f"{name} cannot be read as delimited text. Save it again as CSV.") from None
 
