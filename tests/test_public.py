@@ -90,7 +90,7 @@ def test_the_code_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
     pl.read_csv("leads.csv").with_columns(country=pl.lit("DE")).write_parquet("leads.parquet")
     names: dict[str, object] = {}
     blocks = python_blocks("README.md")
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     with buena_pipeline.Sandbox() as vendor:
         monkeypatch.setenv("BUENA_API_KEY", vendor.api_key)
         monkeypatch.setenv("BUENA_BASE_URL", vendor.url)
