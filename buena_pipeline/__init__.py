@@ -16,6 +16,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from buena_pipeline import polars_namespace
 from buena_pipeline.client import BuenaClient
 from buena_pipeline.enrich import Enricher
 from buena_pipeline.errors import BuenaError
@@ -26,9 +27,11 @@ from buena_pipeline.store import EnrichmentStore
 
 if TYPE_CHECKING:
     from buena_pipeline.dagster import BuenaEnrichmentComponent
+    from buena_pipeline.files import read_table
     from buena_pipeline.sandbox import Sandbox
     from buena_pipeline.score import score_frame
     from buena_pipeline.scoring_model import ScoringModel
+    from buena_pipeline.sql_functions import register_functions
 
 __version__ = "0.1.0"
 
@@ -48,15 +51,21 @@ __all__ = [
     "ScoringModel",
     "enrich_frame",
     "plan_frame",
+    "read_table",
+    "register_functions",
     "score_frame",
 ]
 
 
-# Loaded when they are asked for: two need an extra, and not everybody scores.
+polars_namespace.register()
+
+# Loaded when they are asked for: two need an extra, and not everybody scores or reads files.
 _ON_DEMAND = {
     "BuenaEnrichmentComponent": "dagster",
     "Sandbox": "sandbox",
     "ScoringModel": "scoring_model",
+    "read_table": "files",
+    "register_functions": "sql_functions",
     "score_frame": "score",
 }
 _EXTRAS = {"BuenaEnrichmentComponent": "dagster", "Sandbox": "uvicorn"}

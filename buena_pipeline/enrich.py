@@ -31,7 +31,7 @@ from buena_pipeline.schema import DEFAULT_PREFIX, ENRICHED
 from buena_pipeline.settings import EnrichmentOptions
 from buena_pipeline.store import EnrichmentStore
 from buena_pipeline.summary import make_plan
-from buena_pipeline.terms import MAX_AGE, MAX_WAIT, RETRY_FAILED_AFTER, Terms
+from buena_pipeline.terms import MAX_AGE, MAX_WAIT, RETRY_FAILED_AFTER, Meter, Terms
 
 Columns = Mapping[str, str | Sequence[str] | None]
 
@@ -115,6 +115,7 @@ class Enricher:
         self.prefix = prefix
         self.progress = progress
         self._client = ClientOnDemand(client)
+        self.meter: Meter | None = None
         self._single_leads = self._for_single_leads()
 
     def __repr__(self) -> str:
@@ -265,6 +266,17 @@ class Enricher:
         _require_own_process()
         return self._single_leads.enrich(lead)
 
+    def sharing(self, meter: Meter) -> Enricher:
+        """The same for one of several tables that share ``max_credits``, whose columns have our names.
+
+        Args:
+            meter: what the tables before it have spent; what this one spends is added, also if it fails.
+        """
+        part = copy(self)
+        part.columns, part.priority, part.prefix = None, None, DEFAULT_PREFIX
+        part.terms, part.meter = self.terms.after(meter.spent), meter
+        return part
+
     def _for_single_leads(self) -> SingleLeads:
         """What answers for single leads, whatever the columns of tables are called."""
         buyer = copy(self)
@@ -310,7 +322,14 @@ class Enricher:
         return joined, report
 
     def _new_run(self, client: ClientOnDemand) -> Run:
-        return Run(client, self.store, options=self.options, terms=self.terms, progress=self.progress)
+        return Run(
+            client,
+            self.store,
+            options=self.options,
+            terms=self.terms,
+            progress=self.progress,
+            meter=self.meter,
+        )
 
     def _added(self) -> pl.Schema:
         return pl.Schema({self.prefix + name: dtype for name, dtype in ENRICHED.items()})

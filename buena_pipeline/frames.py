@@ -74,8 +74,9 @@ def enrich_frame(
     """Enriches a table of leads: buys what the store does not know, and gives every row back.
 
     Args:
-        frame: a polars DataFrame or LazyFrame, or any table with the Arrow PyCapsule interface (pandas,
-            pyarrow, a DuckDB relation). A LazyFrame stays lazy; it costs when it is collected.
+        frame: a polars DataFrame or LazyFrame, or any table with the Arrow PyCapsule interface (pandas
+            without its index, pyarrow, a DuckDB relation). A LazyFrame stays lazy; it costs when it is
+            collected.
         columns: which column says what, where the names do not tell: ``email`` (a name or a list),
             ``linkedin_url``, ``first_name``, ``last_name``, ``full_name``, ``company``.
         options: the blocks to buy; default: personal, company and contact.

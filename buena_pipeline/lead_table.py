@@ -72,6 +72,9 @@ class LeadTable:
             columns: the columns to read.
             with_priority: whether the priority, if there is one, comes with them as ``PRIORITY``.
             wanted: comes with them as ``WANTED``.
+
+        Raises:
+            InputError: if a lazy table cannot be read to its end.
         """
         read: list[str | pl.Expr | pl.Series] = [*columns]
         if with_priority and self._priority is not None:
@@ -81,9 +84,16 @@ class LeadTable:
         if isinstance(self.frame, pl.DataFrame):
             yield from self.frame.select(read).iter_slices(CHUNK)
         else:
-            yield from self.frame.select(read).collect_batches(
+            batches = self.frame.select(read).collect_batches(
                 chunk_size=CHUNK, maintain_order=True, engine="streaming"
             )
+            try:
+                yield from batches
+            except pl.exceptions.PolarsError as error:  # whose message may quote a lead
+                raise InputError(
+                    f"The table cannot be read to its end ({type(error).__name__}): its file is damaged, or "
+                    "its query fails. Read it without enrichment to see why. What was bought is in the store."
+                ) from None
 
 
 def _priority_of(frame: pl.DataFrame | pl.LazyFrame, priority: pl.Expr | None) -> pl.Expr | pl.Series | None:

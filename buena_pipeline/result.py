@@ -1,4 +1,8 @@
-"""What a run says of itself: frozen counts, and the frame they belong to."""
+"""What a run says of itself: frozen counts, and the frame they belong to.
+
+How they look in notebooks, charts and terminals is the business of ``report`` and ``cli``, which are loaded
+when somebody looks.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,16 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Generic, TypeAlias, TypeVar
+from html import escape
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import polars as pl
 
-from buena_pipeline.errors import VendorError
+from buena_pipeline.errors import InputError, MissingExtraError, VendorError
+from buena_pipeline.schema import DEFAULT_PREFIX
+
+if TYPE_CHECKING:
+    from altair import VConcatChart
 
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
@@ -64,6 +73,36 @@ class EnrichmentPlan:
             f"for at most {_amount(self.max_credits)} credits, in {self.shortest_time} or more"
         )
 
+    def chart(self) -> VConcatChart:
+        """Draws how the rows come down to people, and what buying them would cost at most.
+
+        Returns:
+            An altair chart of a few counts; ``buena_pipeline.report`` has its parts, and others.
+
+        Raises:
+            MissingExtraError: without the extra ``report``.
+
+        Example:
+            >>> import tempfile
+            >>> from buena_pipeline import plan_frame
+            >>> leads = pl.DataFrame({"email": ["jane.doe@acme.example"]})
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     plan = plan_frame(leads, store=f"{folder}/buena.duckdb")
+            >>> [part.title.text for part in plan.chart().vconcat]
+            ['From rows to enriched people', 'Credits used and avoided']
+        """
+        from buena_pipeline.report import overview
+
+        return overview(self)
+
+    def _repr_html_(self) -> str:
+        return _as_html(self)
+
+    def __rich__(self) -> Any:
+        from buena_pipeline.cli.display import describe_plan, facts
+
+        return facts(describe_plan(self))
+
 
 @dataclass(frozen=True, slots=True)
 class EnrichmentReport:
@@ -114,6 +153,28 @@ class EnrichmentReport:
         """The report as one JSON object; times as ISO 8601."""
         return json.dumps(asdict(self), default=lambda moment: moment.isoformat())
 
+    @classmethod
+    def from_json(cls, text: str) -> EnrichmentReport:
+        """The report that ``to_json`` wrote, as in ``summary`` of ``EnrichmentStore.runs``.
+
+        Args:
+            text: one JSON object.
+
+        Raises:
+            InputError: if it is something else, or of another release.
+
+        Example:
+            >>> EnrichmentReport.from_json("{}")
+            Traceback (most recent call last):
+            buena_pipeline.errors.InputError: This is no report as to_json() writes it.
+        """
+        try:
+            fields = json.loads(text)
+            resume_at = fields.pop("resume_at")
+            return cls(**fields, resume_at=datetime.fromisoformat(resume_at) if resume_at else None)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise InputError("This is no report as to_json() writes it.") from None
+
     def __str__(self) -> str:
         lines = [
             (
@@ -127,6 +188,43 @@ class EnrichmentReport:
             resume = f"; run again after {self.resume_at:%Y-%m-%d %H:%M:%S %Z}" if self.resume_at else ""
             lines.append(f"deferred: {self.deferred_reason}{resume}")
         return "\n".join(lines)
+
+    def chart(self) -> VConcatChart:
+        """Draws how the rows came down to people with data, and the credits used and avoided.
+
+        Returns:
+            An altair chart of a few counts; ``buena_pipeline.report`` has its parts, and others.
+
+        Raises:
+            MissingExtraError: without the extra ``report``.
+
+        Example:
+            >>> counts = dict.fromkeys(EnrichmentReport.__dataclass_fields__, 0)
+            >>> texts = {"run_id": "", "deferred_reason": None, "resume_at": None}
+            >>> report = EnrichmentReport(**counts | texts)
+            >>> [part.title.text for part in report.chart().vconcat]
+            ['From rows to enriched people', 'Credits used and avoided']
+        """
+        from buena_pipeline.report import overview
+
+        return overview(self)
+
+    def _repr_html_(self) -> str:
+        return _as_html(self)
+
+    def __rich__(self) -> Any:
+        from buena_pipeline.cli.display import describe_report, facts
+
+        return facts(describe_report(self))
+
+
+def _as_html(told: EnrichmentPlan | EnrichmentReport) -> str:
+    """A table for notebooks; as plain text where the extra is missing, because a look at it must not fail."""
+    try:
+        from buena_pipeline.report import table
+    except MissingExtraError:
+        return f"<pre>{escape(str(told))}</pre>"
+    return table(told)
 
 
 def _amount(credits_used: float) -> str:
@@ -148,6 +246,36 @@ class EnrichmentResult(Generic[Frame]):
 
     def __repr__(self) -> str:
         return f"EnrichmentResult({self.report.rows} rows, run {self.report.run_id})"
+
+    def chart(self, *, prefix: str = DEFAULT_PREFIX) -> VConcatChart:
+        """Draws what the report's chart shows, then fill rates, confidence and, if there are any, scores.
+
+        Args:
+            prefix: what the names of the enriched columns begin with.
+
+        Returns:
+            An altair chart of counts and shares. A LazyFrame is collected for it, once a part.
+
+        Raises:
+            ColumnError: if the table was enriched with another prefix.
+            MissingExtraError: without the extra ``report``.
+
+        Example:
+            >>> import tempfile
+            >>> from buena_pipeline import BuenaClient, Enricher, Sandbox
+            >>> leads = pl.DataFrame({"email": ["jane.doe@acme.example"]})
+            >>> with tempfile.TemporaryDirectory() as folder, Sandbox() as sandbox:
+            ...     with BuenaClient(sandbox.api_key, sandbox.url) as client:
+            ...         result = Enricher(client, f"{folder}/buena.duckdb").run(leads)
+            >>> len(result.chart().vconcat)
+            4
+        """
+        from buena_pipeline.report import overview
+
+        return overview(self.report, self.frame, prefix=prefix)
+
+    def _repr_html_(self) -> str:
+        return _as_html(self.report)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from buena_pipeline.settings import EnrichmentOptions
 from buena_pipeline.store import EnrichmentStore, Transaction, digest_columns
 from buena_pipeline.summary import make_report
 from buena_pipeline.survey import Survey
-from buena_pipeline.terms import Terms, affordable
+from buena_pipeline.terms import Meter, Terms, affordable
 
 if TYPE_CHECKING:
     from buena_pipeline.ledger import Ledger
@@ -49,6 +49,7 @@ class Run:
         options: the blocks that are wanted.
         terms: what may be spent, how old a block may be, how long to wait.
         progress: called after each answer.
+        meter: to which what it spends is added, where it shares a budget.
     """
 
     def __init__(
@@ -59,12 +60,14 @@ class Run:
         options: EnrichmentOptions,
         terms: Terms,
         progress: Progress | None,
+        meter: Meter | None = None,
     ) -> None:
         self._client = client
         self._store = store
         self._options = options
         self._terms = terms
         self._progress = progress
+        self._meter = meter
         self._id = str(uuid.uuid4())
 
     def plan(self, table: LeadTable, columns: LeadColumns) -> Draft:
@@ -212,6 +215,9 @@ class Run:
                 with contextlib.suppress(StoreError):
                     self._log("stopped", draft.rows)
                 raise
+            finally:
+                if self._meter is not None:
+                    self._meter.spent += buyer.spent
         outcomes = ledger.outcomes()
         if stop.is_set() or buyer.bill.halted is not None:
             report = make_report(draft, draft.statuses(outcomes), run_id=self._id, bill=buyer.bill)

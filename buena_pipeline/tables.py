@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -21,13 +23,14 @@ def as_frame(table: Any) -> pl.DataFrame:
 
     Args:
         table: a polars DataFrame or LazyFrame, or anything with the Arrow PyCapsule interface, such as a
-            pandas DataFrame, a pyarrow Table or a DuckDB relation.
+            pandas DataFrame, a pyarrow Table or a DuckDB relation. A reader of record batches is read to its
+            end, and empty afterwards.
 
     Returns:
         The same rows in the same order; a pandas index is left out.
 
     Raises:
-        InputError: for what is no table.
+        InputError: for what is no table, or has columns that cannot be read.
 
     Example:
         >>> import pyarrow
@@ -38,24 +41,82 @@ def as_frame(table: Any) -> pl.DataFrame:
         return table
     if isinstance(table, pl.LazyFrame):
         return table.collect()
-    if isinstance(table, pl.Series) or not hasattr(table, "__arrow_c_stream__"):
+    what = type(table).__name__
+    if not hasattr(table, "__arrow_c_stream__") or hasattr(table, "to_frame"):
         raise InputError(
-            f"A table is needed, not {type(table).__name__}: a polars DataFrame or LazyFrame, or anything "
-            "with the Arrow PyCapsule interface, such as a pandas DataFrame, a pyarrow Table or a "
-            "DuckDB relation."
+            f"A table is needed, not {what}: a polars DataFrame or LazyFrame, or anything with the Arrow "
+            "PyCapsule interface, such as a pandas DataFrame, a pyarrow Table or a DuckDB relation."
+            f"{_cure(table)}"
+        )
+    if unreadable := _of_unreadable_types(table):
+        raise InputError(
+            f"The {what} cannot be read as a table: {_listed(unreadable)} is of a type that polars lacks. "
+            "Make it text first: cast(... as varchar)."
         )
     try:
         frame = pl.DataFrame(table)
     except UnicodeEncodeError:
-        raise InputError(f"A text of the {type(table).__name__} {HALF_A_CHARACTER}") from None
-    except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
-        what = type(table).__name__
+        raise InputError(f"A text of the {what} {HALF_A_CHARACTER}") from None
+    except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - of whatever library it is
         raise InputError(
-            f"The {what} cannot be read as a table ({type(error).__name__}): its columns need distinct names "
-            "of text, and values of one type each."
+            f"The {what} cannot be read as a table ({type(error).__name__}): {_reason(table)}"
         ) from None
     # pandas hands its index over as a column of its own
     return frame.drop([name for name in frame.columns if name.startswith("__index_level_")])
+
+
+def _cure(table: object) -> str:
+    """What to do with something that is no table, as the end of a message."""
+    if isinstance(table, str | os.PathLike):
+        return " Read a file first, such as with buena_pipeline.read_table(path)."
+    if isinstance(table, Mapping | list):
+        return " Make it one with pl.DataFrame(...)."
+    return " Make it one with .to_frame()." if hasattr(table, "to_frame") else ""
+
+
+def _of_unreadable_types(table: Any) -> list[str]:
+    """The columns of a DuckDB relation over whose types polars would panic."""
+    types = _told(table, "types")
+    odd = (any(name in str(dtype) for name in ("INTERVAL", "UNION(")) for dtype in types)
+    return [name for name, is_odd in zip(_told(table, "columns"), odd, strict=False) if is_odd]
+
+
+def _reason(table: Any) -> str:
+    """Which columns a table cannot be read for, and what to do, as the end of a sentence."""
+    names = list(map(str, _told(table, "column_names") or _told(table, "columns")))
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        return f"{_listed(twice)} is there more than once. Give each column a name of its own."
+    if hasattr(table, "iloc") and (
+        mixed := [name for nth, name in enumerate(names) if _is_mixed(table, nth)]
+    ):
+        return (
+            f"{_listed(mixed)} holds values of several types, or of one that Arrow lacks. Make it text: "
+            f'frame["{mixed[0]}"] = frame["{mixed[0]}"].astype("string").'
+        )
+    return "read it by itself to see why. Its columns need distinct names, and values of one type each."
+
+
+def _told(table: Any, attribute: str) -> list[Any]:
+    """What a table tells of its columns; nothing if it does not, as after its connection was closed."""
+    try:
+        return list(getattr(table, attribute, ()))
+    except Exception:  # noqa: BLE001 - as above
+        return []
+
+
+def _is_mixed(table: Any, nth: int) -> bool:
+    """Whether a column of a pandas DataFrame cannot be read by itself."""
+    try:
+        pl.DataFrame(table.iloc[:, [nth]])
+    except Exception:  # noqa: BLE001 - as above
+        return True
+    return False
+
+
+def _listed(names: list[str]) -> str:
+    """Columns as the beginning of a sentence about one of them, or about each."""
+    quoted = ", ".join(f'"{name}"' for name in names[:5]) + (" ..." if len(names) > 5 else "")
+    return f"column {quoted}" if len(names) == 1 else f"each of the columns {quoted}"
 
 
 def lead_fields(lead: Mapping[str, str | None]) -> tuple[str | None, ...]:

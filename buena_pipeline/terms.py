@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -76,6 +76,16 @@ class Terms:
         days = None if self.max_age is None else self.max_age / timedelta(days=1)
         return json.dumps({"max_age_days": days})
 
+    def after(self, spent: float) -> Terms:
+        """The terms for a further run within the same budget, of which so many credits are spent.
+
+        Example:
+            >>> Terms.of(max_credits=500).after(501).max_credits
+            0.0
+        """
+        left = None if self.max_credits is None else max(self.max_credits - spent, 0.0)
+        return replace(self, max_credits=left)
+
     @classmethod
     def of(
         cls,
@@ -104,6 +114,13 @@ class Terms:
             daily_credits=_budget("daily_credits", daily_credits),
             max_wait=_seconds("max_wait", max_wait),
         )
+
+
+@dataclass(slots=True)
+class Meter:
+    """What runs that share a budget have spent together, with what lost answers may have cost."""
+
+    spent: float = 0.0
 
 
 def affordable(left: float, price: float) -> int:

@@ -265,7 +265,7 @@ def test_usage_errors(cli: Callable[..., Ran]) -> None:
     assert cli("--version").out == f"buena-pipeline {buena_pipeline.__version__}\n"
 
 
-@pytest.mark.parametrize("name", ["enrich", "plan", "score", "demo", "sql", "sandbox", "doctor"])
+@pytest.mark.parametrize("name", ["enrich", "plan", "score", "demo", "sql", "report", "sandbox", "doctor"])
 def test_help_fits_a_screen(cli: Callable[..., Ran], name: str) -> None:
     """Each command explains itself on one screen, with an example; the whole lists the exit codes."""
     ran = cli(name, "--help")
@@ -482,20 +482,41 @@ def test_sql_in_every_format(vendor: Sandbox, capfdbinary: pytest.CaptureFixture
     assert main(["enrich", "leads.csv", "-o", "out.csv", "-q"]) == 0
     query = "select sum(people) as n, [1, 2] as l, 'ä' as t from credits_by_day"
     outputs = {}
-    for shape in ("table", "csv", "json", "parquet"):
+    for shape in ("table", "csv", "json", "ndjson", "markdown", "parquet"):
         assert main(["sql", query, "--format", shape]) == 0
         outputs[shape], err = capfdbinary.readouterr()
         assert err == b""
     assert outputs["csv"].decode() == "n,l,t\n3,1; 2,ä\n"
     assert json.loads(outputs["json"]) == [{"n": 3, "l": [1, 2], "t": "ä"}]
+    assert json.loads(outputs["ndjson"]) == {"n": 3, "l": [1, 2], "t": "ä"}
+    assert outputs["markdown"].decode() == "| n | l | t |\n| ---: | --- | --- |\n| 3 | 1; 2 | ä |\n"
     assert pl.read_parquet(outputs["parquet"]).row(0) == (3, [1, 2], "ä")
     assert re.search(r"3 .*1; 2.*ä", outputs["table"].decode())
     assert main(["sql", query, "-o", "a.xlsx"]) == 0
     assert main(["sql", query, "-o", "b.txt", "--format", "csv"]) == 0
     assert Path("b.txt").read_bytes() == outputs["csv"]
+    assert main(["sql", query, "-o", "c.md"]) == 0
+    assert main(["sql", query, "-o", "d.txt", "--format", "markdown"]) == 0
+    assert main(["sql", query, "-o", "e.txt", "--format", "ndjson"]) == 0
+    assert Path("c.md").read_bytes() == Path("d.txt").read_bytes() == outputs["markdown"]
+    assert Path("e.txt").read_bytes() == outputs["ndjson"]
     assert pl.read_excel("a.xlsx")["t"].to_list() == ["ä"]
     assert main(["sql", "from leads"]) == 0
     assert b"more columns" in capfdbinary.readouterr().out
+
+
+def test_sql_finds_a_person_however_an_address_is_spelled(cli: Callable[..., Ran], vendor: Sandbox) -> None:
+    """By the macros of the store."""
+    assert cli("enrich", "leads.csv", "-o", "out.csv", "-q").code == 0
+    query = "select count(*) as n from buena_lead('Ada <ADA+x@acme.example>')"
+    assert cli("sql", query, "--format", "csv").out == "n\n1\n"
+
+
+def test_a_workbook_needs_a_file(cli: Callable[..., Ran], vendor: Sandbox) -> None:
+    """And a file that cannot be written is told."""
+    assert cli("enrich", "leads.csv", "-o", "out.csv", "-q").code == 0
+    assert_refused(cli("sql", "from leads", "--format", "xlsx"), 2, "-o leads.xlsx")
+    assert_refused(cli("sql", "from leads", "-o", "no/such/folder.md"), 2, "no/such/folder.md", "cannot be")
 
 
 def test_sql_reads_only(cli: Callable[..., Ran], vendor: Sandbox) -> None:

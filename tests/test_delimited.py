@@ -75,9 +75,13 @@ def test_dialects(text: str, expected: dict[str, list[str | None]]) -> None:
     assert parse(text).to_dict(as_series=False) == expected
 
 
-def test_windows_text() -> None:
-    """What is not UTF-8 is read as Windows-1252, as Excel saves it."""
-    assert parse("Größe;Preis\nklein;5 €\n".encode("cp1252")).rows() == [("klein", "5 €")]
+@pytest.mark.parametrize(
+    "text", ["Größe;Preis\nklein;5 €\n", "a;b\nCAFÉ»;é\n", "a;b\nÄÖÜ;äöüß\n", "a;b\nnaïve;Ã¼ é ü\n"]
+)
+def test_windows_text(text: str) -> None:
+    """What is not UTF-8 is read as Windows-1252, as Excel saves it, also where two letters would be one."""
+    (row,) = csv.reader(text.splitlines()[1:], delimiter=";")
+    assert parse(text.encode("cp1252")).rows() == [tuple(row)]
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
@@ -88,6 +92,30 @@ def test_linkedin_notes_are_skipped(line_end: str) -> None:
     assert parse(text).columns == ["First Name", "Last Name", "URL"]
     with pytest.raises(FileFormatError, match="line 7: a record of 1 instead of 3"):
         parse(f"{text}Ada{line_end}")
+
+
+LINKEDIN = ["Notes:", '"When you export, some may be missing, or\n\nso."', "", "First Name,URL", "Ada,x", ""]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n".join(LINKEDIN),
+        "\ufeff" + "\r\n".join(LINKEDIN),
+        "\n".join(["NOTES:,", *(f"{line}," for line in LINKEDIN[1:3]), *LINKEDIN[3:]]),
+        "\n".join(['"Notes:";', *(f"{line};" for line in LINKEDIN[1:3]), "First Name;URL", "Ada;x", ""]),
+        "\n".join([*LINKEDIN[:2], " \t", *LINKEDIN[3:]]),
+    ],
+)
+def test_linkedin_notes_after_a_spreadsheet(text: str) -> None:
+    """Which fills their lines with delimiters; a blank line inside the notes is one of them."""
+    assert parse(text).to_dict(as_series=False) == {"First Name": ["Ada"], "URL": ["x"]}
+
+
+@pytest.mark.parametrize("text", ["Notes:,Email\nx,a@x.com\n", "Notes\n\nx\n", "Notes:\nx\ny\n"])
+def test_a_column_of_notes_is_a_column(text: str) -> None:
+    """Only a line that says so and nothing else, with a blank line to come, begins LinkedIn's notes."""
+    assert parse(text).columns[0].startswith("Notes")
 
 
 def test_every_name_is_there_once() -> None:
@@ -106,6 +134,19 @@ def test_every_name_is_there_once() -> None:
         ("a,b\n1,2,3\n", "line 2: a record of 3 instead of 2 fields"),
         ('a,b\n"x\ny",2\n3\n', "line 4: a record of 1"),
         ('a,b\n1,"2\n', "line 2: .* not closed"),
+        ('a,b\n1,2\n3,"4\n5,6\n7,8\n', "line 3: .* not closed"),
+        ('Notes:\n\na,b\n1,2\n3,"4" x\n', "line 5: .* is not doubled"),
+        (
+            "a;b\nZoë;1\nJosé;2\n".encode() + b"M\xfcller;3\n",
+            "line 4: a character is damaged, or not in UTF-8",
+        ),
+        ("a;b\nZoë;1\nJosé;2\nMü".encode()[:-1], "line 4: a character is damaged"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "UTF-16 without a byte order mark"),
+        ("a,b\n1,2\n".encode("utf-32"), "the header line holds zero bytes"),
+        (b"PK\x03\x04...", "is no delimited text. It is a workbook or an archive: name it .xlsx"),
+        (b"\x1f\x8b\x08...", "is no delimited text. It is compressed"),
+        (b"PAR1...", "is no delimited text. It is Parquet"),
+        (b"\xd0\xcf\x11\xe0...", "is no delimited text. It is an old workbook: save it as .xlsx"),
         ('"a,b\n1,2\n', "mark in the header line is not closed"),
         (b"a,b\n1,2\n\x81\x8d,\xff\n", "line 3: the text is not in UTF-8"),
         (b"\xff\xfea\x00\xd8", "line 1: the text is not in UTF-8"),

@@ -13,8 +13,7 @@ import pytest
 import xlsxwriter
 
 from buena_pipeline.errors import FileFormatError, MissingExtraError
-from buena_pipeline.files import check_output, read_table, write_table
-from buena_pipeline.files import formats as files
+from buena_pipeline.files import check_output, read_table, sheets, write_table
 from buena_pipeline.files.plain import json_ready, plain_columns, with_lists
 from buena_pipeline.schema import ENRICHED, SOCIAL_PROFILE
 from tests.torture.disks import file_limit
@@ -105,7 +104,16 @@ def test_csv_changes_nothing_on_the_way_through(tmp_path: Path) -> None:
         ("empty.csv", b"", "empty.csv is empty"),
         ("broken.parquet", b"PAR1 or so", "broken.parquet cannot be read"),
         ("broken.xlsx", b"no sheet", "broken.xlsx cannot be read"),
-        ("broken.json", b"[\n{", "broken.json, line 2: this is not JSON"),
+        ("broken.json", b'[{"a": 1},\n{"a": }]', "broken.json, line 2: this is not JSON (Expecting value)"),
+        (
+            "lines.json",
+            b'{"a": 1}\n{"a": 2}\n',
+            "line 2: this is not JSON (Extra data). One object",
+        ),
+        ("latin.json", b'[{"a": 1},\n{"a": "\xfc"}]', "latin.json, line 2: the text is not in UTF-8"),
+        ("number.json", b"7", "number.json holds no table. Needed is a list of objects"),
+        ("protected.xlsx", b"\xd0\xcf\x11\xe0", "it is no .xlsx workbook, or one with a password"),
+        ("half.xlsx", b"PK\x03\x04", "the workbook is damaged or not whole"),
         (
             "mixed.json",
             b'[{"a": "x"}, {"a": {"b": "secret"}}]',
@@ -157,6 +165,74 @@ def test_sheets_of_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     assert frame[199:202]["Phone"].to_list() == ["7", None, None]
     assert frame.row(202)[:2] == ("ada@acme.example", "+49")
     assert not caplog.records
+
+
+def test_sheets_with_lengths_of_time(tmp_path: Path) -> None:
+    """Cells that have no type in common are text, and no value is lost."""
+    path = tmp_path / "leads.xlsx"
+    with xlsxwriter.Workbook(str(path)) as book:
+        sheet = book.add_worksheet()
+        sheet.write_column(0, 0, ["Email", "ada@acme.example", "bo@acme.example"])
+        sheet.write_row(0, 1, ["took"])
+        sheet.write_datetime(1, 1, timedelta(hours=30), book.add_format({"num_format": "[h]:mm"}))
+        sheet.write_string(2, 1, "long")
+    frame = read_table(path)
+    assert frame["Email"].to_list() == ["ada@acme.example", "bo@acme.example"]
+    assert frame["took"].null_count() == 0
+    assert frame["took"][1] == "long"
+
+
+@pytest.mark.parametrize(
+    "rows", [["Notes:", "", "Email"], ["notes: ", "So it is.", "", "Email", "ada@acme.example"]]
+)
+def test_linkedin_notes_in_a_sheet(tmp_path: Path, rows: list[str]) -> None:
+    """As in delimited text: the header is below the empty row."""
+    path = tmp_path / "leads.xlsx"
+    with xlsxwriter.Workbook(str(path)) as book:
+        sheet = book.add_worksheet()
+        sheet.write_column(0, 0, rows)
+        sheet.write(rows.index("Email"), 1, "URL")
+    frame = read_table(path)
+    assert frame.columns == ["Email", "URL"]
+    assert frame.height == len(rows) - rows.index("Email") - 1
+
+
+@pytest.mark.parametrize("chart", [False, True])
+def test_an_empty_first_sheet(tmp_path: Path, caplog: pytest.LogCaptureFixture, *, chart: bool) -> None:
+    """The message says which sheet is read; nothing else is said."""
+    path = tmp_path / "leads.xlsx"
+    with xlsxwriter.Workbook(str(path)) as book:
+        first = book.add_chartsheet() if chart else book.add_worksheet()
+        second = book.add_worksheet("leads")
+        second.write(0, 0, "Email")
+        if chart:
+            bars = book.add_chart({"type": "bar"})
+            bars.add_series({"values": "=leads!$A$1:$A$2"})
+            first.set_chart(bars)
+    with pytest.raises(FileFormatError, match=r"leads.xlsx is empty: nothing is on its first sheet"):
+        read_table(path)
+    assert not caplog.records
+
+
+def test_names_of_columns_are_the_same_in_every_format(tmp_path: Path) -> None:
+    """A header that repeats is numbered, an empty one is named after its place."""
+    (tmp_path / "a.csv").write_text("Email,,Email\n1,2,3\n")
+    with xlsxwriter.Workbook(str(tmp_path / "a.xlsx")) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, ["Email", None, "Email"])
+        sheet.write_row(1, 0, ["1", "2", "3"])
+    assert read_table(tmp_path / "a.xlsx").equals(read_table(tmp_path / "a.csv"))
+    assert read_table(tmp_path / "a.csv").columns == ["Email", "column_2", "Email_1"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_json_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    """As programs of Windows write it."""
+    row = '{"Email": "zoë@acme.example"}'
+    (tmp_path / "a.json").write_text(f"[{row}]", encoding=encoding)
+    (tmp_path / "a.jsonl").write_text(f"{row}\r\n\r\n{row}", encoding=encoding, newline="")
+    assert read_table(tmp_path / "a.json")["Email"].to_list() == ["zoë@acme.example"]
+    assert read_table(tmp_path / "a.jsonl")["Email"].to_list() == ["zoë@acme.example"] * 2
 
 
 # --- writing ---------------------------------------------------------------------------------------------
@@ -224,7 +300,7 @@ def test_sheets_have_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         check_output(path, long)
     with pytest.raises(FileFormatError, match="32,767"):
         write_table(long, path)
-    monkeypatch.setattr(files, "_SHEET_ROWS", 2)
+    monkeypatch.setattr(sheets, "_ROWS", 2)
     with pytest.raises(FileFormatError, match="3 rows"):
         check_output(path, TABLE)
     check_output(tmp_path / "out.csv", TABLE)

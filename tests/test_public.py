@@ -90,7 +90,7 @@ def test_the_code_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
     pl.read_csv("leads.csv").with_columns(country=pl.lit("DE")).write_parquet("leads.parquet")
     names: dict[str, object] = {}
     blocks = python_blocks("README.md")
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     with buena_pipeline.Sandbox() as vendor:
         monkeypatch.setenv("BUENA_API_KEY", vendor.api_key)
         monkeypatch.setenv("BUENA_BASE_URL", vendor.url)
@@ -138,12 +138,14 @@ def test_the_queries_of_the_readme_run(tmp_path: Path) -> None:
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```sql\n(.*?)```", page, flags=re.DOTALL)
     queries = [query for query in block.split(";") if re.sub(r"--.*", "", query).strip()]
-    assert len(queries) == 3
+    assert len(queries) == 4
     for query in queries:
         assert store.sql(query) is not None
 
 
-@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/sql.md"]
+)
 def test_links_between_the_pages_lead_somewhere(page: str) -> None:
     """Relative links only; the web is not asked."""
     text = (ROOT / page).read_text(encoding="utf-8")

@@ -16,6 +16,7 @@ from buena_pipeline.cli.enriching import demo, enrich, plan, score
 from buena_pipeline.cli.exits import EXIT_CODES, INTERRUPTED, exit_code
 from buena_pipeline.cli.ledger import ledger
 from buena_pipeline.cli.privacy import forget, retention, suppress
+from buena_pipeline.cli.report import report
 from buena_pipeline.cli.runs import end_early
 from buena_pipeline.cli.tools import doctor, sandbox, sql
 from buena_pipeline.errors import BuenaError, ColumnError
@@ -29,6 +30,7 @@ _EXAMPLES: Final[dict[Callable[..., None], str]] = {
     demo: "buena-pipeline demo && buena-pipeline sql 'from coverage' --store demo.duckdb",
     sql: "buena-pipeline sql 'from credits_by_day' --format csv",
     ledger: "buena-pipeline ledger --store buena.duckdb",
+    report: "buena-pipeline report --store buena.duckdb -o report.html",
     forget: "buena-pipeline forget jane@acme.example --yes",
     suppress: "buena-pipeline suppress --from objections.csv",
     retention: "buena-pipeline retention --older-than 365d --yes",

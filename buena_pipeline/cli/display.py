@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 from rich.box import SIMPLE_HEAD
@@ -59,6 +59,28 @@ def frame_table(frame: pl.DataFrame, *, width: int, max_rows: int = 50) -> Rende
         *([f"{frame.width - shown.width:,} more columns"] if frame.width > shown.width else []),
     )
     return Group(table, Text(f"... and {', '.join(hidden)}", "dim")) if hidden else table
+
+
+def markdown_table(frame: pl.DataFrame) -> str:
+    r"""All of a table in Markdown, with its numbers to the right.
+
+    Args:
+        frame: any table; cells are what a CSV would have, on one line each.
+
+    Example:
+        >>> print(markdown_table(pl.DataFrame({"title": ["VP | Sales", None], "n": [7, 12]})), end="")
+        | title | n |
+        | --- | ---: |
+        | VP \| Sales | 7 |
+        |  | 12 |
+    """
+    texts = frame.select(plain_columns(frame.schema)).select(
+        _markdown(pl.all().cast(pl.String).fill_null(""))
+    )
+    names = _markdown(pl.Series(frame.columns, dtype=pl.String))
+    rules = ["---:" if dtype.is_numeric() else "---" for dtype in frame.dtypes]
+    rows = [names.to_list(), rules, *texts.iter_rows()]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
 
 
 def facts(lines: list[tuple[str, str]]) -> RenderableType:
@@ -156,3 +178,13 @@ def _deferred(plan: EnrichmentPlan) -> str:
 def _rows_note(duplicates: int, invalid: int) -> str:
     notes = [f"{duplicates:,} duplicates"] * bool(duplicates) + [f"{invalid:,} invalid"] * bool(invalid)
     return f" ({', '.join(notes)})" if notes else ""
+
+
+def _markdown(text: Any) -> Any:
+    """Text as a cell of a table can hold it: a column of a frame, or the names of its columns."""
+    return (
+        text.str.replace_all("\\", r"\\", literal=True)
+        .str.replace_all("|", r"\|", literal=True)
+        .str.replace_all("<", "&lt;", literal=True)
+        .str.replace_all(_CONTROLS, " ")
+    )

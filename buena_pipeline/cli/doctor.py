@@ -31,6 +31,9 @@ _EXTRAS: Final = {
     "xlsxwriter": "cli",
     "starlette": "sandbox",
     "uvicorn": "sandbox",
+    "altair": "report",
+    "great-tables": "report",
+    "vl-convert-python": "report",
 }
 _KEY_FORM: Final = re.compile(r"bna_[0-9a-fA-F]{64}")
 

@@ -7,14 +7,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
+import polars as pl
 import typer
 
 from buena_pipeline.cli import options
-from buena_pipeline.cli.display import amount, console, frame_table
+from buena_pipeline.cli.display import amount, console, frame_table, markdown_table
 from buena_pipeline.cli.doctor import examine
 from buena_pipeline.cli.exits import FAULT
 from buena_pipeline.errors import InputError
-from buena_pipeline.files import write_table
+from buena_pipeline.files import write_table, write_text
 from buena_pipeline.files.plain import json_ready, plain_columns
 from buena_pipeline.store import EnrichmentStore
 
@@ -23,7 +24,10 @@ class _Shape(StrEnum):
     TABLE = "table"
     CSV = "csv"
     JSON = "json"
+    NDJSON = "ndjson"
+    MARKDOWN = "markdown"
     PARQUET = "parquet"
+    XLSX = "xlsx"
 
 
 def sql(
@@ -39,13 +43,16 @@ def sql(
 ) -> None:
     """Ask the store in SQL; reads only.
 
-    Its views are leads, failures, stale, credits_by_day and coverage.
+    Its views are leads, failures, stale, credits_by_day and coverage; "from buena_lead('jane@acme.example')"
+    finds a person. With -o the ending of the file names the format, unless --format does.
     """
+    if shape is _Shape.XLSX and output is None:
+        raise InputError("A workbook is a file: name it with -o, such as -o leads.xlsx.")
     if shape is _Shape.PARQUET and output is None and sys.stdout.isatty():
         raise InputError("Parquet is not for the eye: name a file with -o, or send it through a pipe.")
     frame = EnrichmentStore(store, read_only=True, lock_timeout=lock_timeout).sql(query)
     if output is not None:
-        write_table(frame, output, ending=None if shape is _Shape.TABLE else f".{shape}")
+        _write(frame, output, shape)
         return
     data = sys.stdout.buffer
     match shape:
@@ -56,9 +63,22 @@ def sql(
             data.write(frame.select(plain_columns(frame.schema)).write_csv().encode())
         case _Shape.JSON:
             data.write(f"{json_ready(frame.lazy()).collect().write_json()}\n".encode())
-        case _Shape.PARQUET:
+        case _Shape.NDJSON:
+            data.write(json_ready(frame.lazy()).collect().write_ndjson().encode())
+        case _Shape.MARKDOWN:
+            data.write(markdown_table(frame).encode())
+        case _:
             frame.write_parquet(data)
     data.flush()
+
+
+def _write(frame: pl.DataFrame, output: Path, shape: _Shape) -> None:
+    """The whole result as a file, in the format that is asked for, else the one its name ends in."""
+    named = output.suffix.lower() in {".md", ".markdown"}
+    if shape is _Shape.MARKDOWN or (shape is _Shape.TABLE and named):
+        write_text(markdown_table(frame), output)
+    else:
+        write_table(frame, output, ending=None if shape is _Shape.TABLE else f".{shape}")
 
 
 def sandbox(

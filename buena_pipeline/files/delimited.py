@@ -7,9 +7,11 @@ refused with the line it is on, because a shifted cell would buy the wrong perso
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -20,10 +22,20 @@ from buena_pipeline.errors import FileFormatError
 
 DELIMITERS: Final = (",", ";", "\t", "|")
 
+NOTES: Final = "notes:"
+"""What stands alone, but for the case, on the first line of LinkedIn's exports."""
+
 _Places = npt.NDArray[np.intp]
 
 _BLOCK: Final = 1 << 24
 _QUOTE, _NEWLINE, _RETURN = b'"\n\r'
+_LONGEST_NOTES: Final = 20  # lines
+_OTHER_FORMATS: Final = {
+    b"PK\x03\x04": "a workbook or an archive: name it .xlsx, or unpack it",
+    b"\x1f\x8b": "compressed: unpack it",
+    b"PAR1": "Parquet: name it .parquet",
+    b"\xd0\xcf\x11\xe0": "an old workbook: save it as .xlsx",
+}
 
 
 def parse_delimited(data: bytes, *, name: str) -> pl.DataFrame:
@@ -41,7 +53,8 @@ def parse_delimited(data: bytes, *, name: str) -> pl.DataFrame:
         repeats gets a number (``Email_1``), an empty one the number of its column (``column_3``).
 
     Raises:
-        FileFormatError: if there is no header, or a record has not as many fields as the header.
+        FileFormatError: if it is no text, there is no header, or a record has not as many fields as the
+            header.
 
     Example:
         >>> parse_delimited("Größe;Mail\n7;a@b.example\n".encode("cp1252"), name="leads.csv").rows()
@@ -55,11 +68,14 @@ def parse_delimited(data: bytes, *, name: str) -> pl.DataFrame:
     fitting = (mark for mark in candidates if _is_even(text, mark, len(_split(header, mark))))
     even = next(fitting, None)
     delimiter = even or candidates[0]
-    columns = _unique(_split(header, delimiter))
-    if even is None:
-        text = _mend_quotes(text, delimiter, len(columns), name=name, skipped=skipped)
+    columns = name_columns(_split(header, delimiter))
+    mended = partial(_mend_quotes, text, delimiter, len(columns), name=name, skipped=skipped)
+    read = partial(pl.read_csv, separator=delimiter, infer_schema=False, new_columns=columns)
     try:
-        return pl.read_csv(text, separator=delimiter, infer_schema=False, new_columns=columns)
+        if even is not None:
+            with contextlib.suppress(pl.exceptions.PolarsError):
+                return read(text)
+        return read(mended())
     except pl.exceptions.PolarsError:  # whose message may quote a lead
         raise FileFormatError(f"{name} cannot be read as delimited text. Save it again as CSV.") from None
 
@@ -69,14 +85,31 @@ def parse_delimited(data: bytes, *, name: str) -> pl.DataFrame:
 
 def _as_utf8(data: bytes, name: str) -> bytes:
     """The text in UTF-8, without a byte order mark, with line feeds, without blank lines at the end."""
+    for mark, what in _OTHER_FORMATS.items():
+        if data.startswith(mark):
+            raise FileFormatError(f"{name} is no delimited text. It is {what}.")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         data = _recoded(data, "utf-16", name)
     elif not _is_utf8(data):
+        _require_not_damaged(data, name)
         data = _recoded(data, "cp1252", name)
     data = data.removeprefix(codecs.BOM_UTF8)
     if b"\r" in data and b"\n" not in data:  # as old Macs, and Excel for them, write it
         data = data.replace(b"\r", b"\n")
     return data.rstrip(b"\r\n") + b"\n"
+
+
+def _require_not_damaged(data: bytes, name: str) -> None:
+    """Refuse text that is UTF-8 but for a few bytes: as Windows-1252, all its names would be wrong."""
+    text = data.decode("utf-8", "replace")
+    wrong = text.count("\ufffd")
+    right = len(text) - wrong - int((np.frombuffer(data, np.uint8) < 0x80).sum())
+    if right > wrong:
+        line = text.count("\n", 0, text.index("\ufffd")) + 1
+        raise FileFormatError(
+            f"{name}, line {line}: a character is damaged, or not in UTF-8 as the others are. Save it again "
+            "as UTF-8."
+        )
 
 
 def _recoded(data: bytes, encoding: str, name: str) -> bytes:
@@ -108,10 +141,28 @@ def _skip_preamble(text: bytes) -> tuple[bytes, int, str | None]:
     first = rest[:200].splitlines()[0].strip(b'" ') if rest else b""
     if first.lower().startswith(b"sep=") and (named := first[4:5].decode("ascii", "replace")) in DELIMITERS:
         delimiter, rest = named, rest[rest.index(b"\n") + 1 :]
-    elif first.lower().startswith(b"notes:"):  # LinkedIn explains its export, then leaves a line blank
-        blank = min((at for at in (rest.find(b"\n\n"), rest.find(b"\n\r\n")) if at >= 0), default=None)
-        rest = rest if blank is None else rest[blank:].lstrip(b"\r\n")
+    elif _bare(first).lower() == NOTES.encode():
+        rest = _below_notes(rest)
     return rest, text.count(b"\n", 0, len(text) - len(rest)), delimiter
+
+
+def _below_notes(text: bytes) -> bytes:
+    """LinkedIn's export without the notes above its header, and the blank line below them.
+
+    A spreadsheet that saves the file again fills that line, and the others, with delimiters.
+    """
+    ends = next((ends[:_LONGEST_NOTES] for ends, _ in _records(text, ",") if len(ends)), ())
+    start = 0
+    for end in map(int, ends):
+        if not _bare(text[start:end]):
+            return text[end:].lstrip(b"\r\n")
+        start = end + 1
+    return text
+
+
+def _bare(line: bytes) -> bytes:
+    """A line without the delimiters, quotation marks and spaces around it."""
+    return line.strip(b' \r",;\t|')
 
 
 def _header(text: bytes, name: str) -> str:
@@ -119,7 +170,13 @@ def _header(text: bytes, name: str) -> str:
     end = next((int(ends[0]) for ends, _ in _records(text, ",") if len(ends)), None)
     if end is None and text:
         raise FileFormatError(f"{name}: a quotation mark in the header line is not closed.")
-    return text[:end].decode().strip("\r\n")
+    header = text[:end].decode().strip("\r\n")
+    if "\0" in header:
+        raise FileFormatError(
+            f"{name}: the header line holds zero bytes, as UTF-16 without a byte order mark does. Save it "
+            "again as UTF-8."
+        )
+    return header
 
 
 def _candidates(header: str) -> str:
@@ -134,8 +191,16 @@ def _split(header: str, delimiter: str) -> list[str]:
     return next(csv.reader(io.StringIO(header, newline=""), delimiter=delimiter))
 
 
-def _unique(names: Sequence[str]) -> list[str]:
-    """The names, each once and none empty."""
+def name_columns(names: Sequence[str]) -> list[str]:
+    """The names of a header, each once and none empty.
+
+    Args:
+        names: as they stand there.
+
+    Example:
+        >>> name_columns(["Email", "", "Email"])
+        ['Email', 'column_2', 'Email_1']
+    """
     seen: dict[str, None] = {}
     for position, name in enumerate(names, start=1):
         plain = name if name.strip() else f"column_{position}"
@@ -183,16 +248,19 @@ def _mend_quotes(text: bytes, delimiter: str, width: int, *, name: str, skipped:
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     mended = io.StringIO(newline="")
     writer = csv.writer(mended, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
+    line = skipped + 1
     try:
         for record in reader:
             if record and len(record) != width:
                 raise FileFormatError(
-                    f"{name}, line {reader.line_num + skipped}: a record of {len(record)} instead of {width} "
-                    "fields. A field that holds a delimiter or a line break needs quotation marks around it."
+                    f"{name}, line {line}: a record of {len(record)} instead of {width} fields. A field that "
+                    "holds a delimiter or a line break needs quotation marks around it."
                 )
             writer.writerow(record)
-    except csv.Error as error:
+            line = skipped + reader.line_num + 1
+    except csv.Error:
         raise FileFormatError(
-            f"{name}, line {reader.line_num + skipped}: {error}. Is a quotation mark not closed?"
+            f"{name}, line {line}: a quotation mark is not closed, or one inside quotation marks is not "
+            "doubled."
         ) from None
     return mended.getvalue().encode()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 import secrets
 import shutil
@@ -15,19 +13,12 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
-import polars.selectors as cs
 
 from buena_pipeline.errors import BuenaError, FileFormatError, MissingExtraError
 from buena_pipeline.files.delimited import parse_delimited
+from buena_pipeline.files.objects import read_lines, read_objects
 from buena_pipeline.files.plain import json_ready, plain_columns
-
-_SHEET_ROWS, _SHEET_COLUMNS, _CELL_CHARACTERS = 1_048_575, 16_384, 32_767
-_EXACT_IN_A_SHEET: Final = 10**15  # numbers there have 15 digits
-
-
-_MIXED: Final = (
-    "cannot be read as a table: a field is plain in one object, and a list or an object in another."
-)
+from buena_pipeline.files.sheets import read_sheet, require_fits, write_sheet
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +30,11 @@ class _Format:
     scan: Callable[[Path], pl.LazyFrame] | None = None
 
 
-def read_table(path: Path) -> pl.DataFrame:
+def read_table(path: Path | str) -> pl.DataFrame:
     r"""Read a table, in the format that the file's ending names.
+
+    Delimited text is understood as programs export it: UTF-8, UTF-16 with a byte order mark or Windows-1252;
+    commas, semicolons, tabs or bars; the notes above LinkedIn's connections; a ``sep=;`` line of Excel.
 
     Args:
         path: a file that ends in .csv, .tsv, .parquet, .ndjson, .jsonl, .json or .xlsx (its first sheet).
@@ -50,7 +44,8 @@ def read_table(path: Path) -> pl.DataFrame:
         way through; the other formats bring their own dtypes.
 
     Raises:
-        FileFormatError: if the file is missing, empty or broken, or its ending is none of these.
+        FileFormatError: if the file is missing, empty or broken, or its ending is none of these. It names the
+            line, where there are lines.
 
     Example:
         >>> import tempfile
@@ -60,6 +55,7 @@ def read_table(path: Path) -> pl.DataFrame:
         ...     read_table(path).rows()
         [('jane@acme.example', '007')]
     """
+    path = Path(path)
     file_format = _readable(path)
     with _explained(f"{path} cannot be read"):
         frame = file_format.read(path)
@@ -112,6 +108,29 @@ def write_table(frame: pl.DataFrame | pl.LazyFrame, path: Path, *, ending: str |
         file_format.write(frame.lazy(), draft)
 
 
+def write_text(text: str, path: Path) -> None:
+    """Write a text as UTF-8, so that at any moment the old file is there or the whole new one.
+
+    Args:
+        text: all of it.
+        path: where to; a file that is there is replaced, its permissions are kept.
+
+    Raises:
+        FileFormatError: if the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_text("<!doctype html>", Path(folder, "page.html"))
+        ...     Path(folder, "page.html").read_text()
+        '<!doctype html>'
+    """
+    with _explained(f"{path} cannot be written"):
+        _require_replaceable(path)
+        with _replacing(path) as draft:
+            draft.write_text(text, encoding="utf-8", newline="\n")
+
+
 def check_output(path: Path, frame: pl.DataFrame | pl.LazyFrame) -> None:
     """Find out whether a table like this can be written, before it costs anything.
 
@@ -129,14 +148,9 @@ def check_output(path: Path, frame: pl.DataFrame | pl.LazyFrame) -> None:
     """
     file_format = _format_of(path)
     with _explained(f"{path} cannot be written"):
-        if path.is_dir():
-            raise FileFormatError(f"{path} is a folder; name a file in it.")
-        if path.exists() and not path.is_file():
-            raise FileFormatError(f"{path} is not a regular file, so it cannot be replaced whole.")
-        if path.exists() and not os.access(path, os.W_OK):
-            raise FileFormatError(f"{path} is write-protected.")
-        if file_format.write is _write_sheet:
-            _require_fits(frame.lazy().collect())
+        _require_replaceable(path)
+        if file_format.write is write_sheet:
+            require_fits(frame.lazy().collect())
         with _drafting(path) as draft:
             file_format.write(frame.collect_schema().to_frame().lazy(), draft)
 
@@ -172,87 +186,7 @@ def _write_delimited(frame: pl.LazyFrame, path: Path, *, separator: str) -> None
     frame.select(plain_columns(frame.collect_schema())).sink_csv(path, separator=separator)
 
 
-def _read_lines(path: Path) -> pl.DataFrame:
-    try:
-        return pl.read_ndjson(path, infer_schema_length=None)
-    except pl.exceptions.PolarsError:
-        with path.open("rb") as lines:  # the error does not say where; reading again does
-            for number, line in enumerate(lines, start=1):
-                if line.strip() and not _is_object(line):
-                    raise FileFormatError(f"{path}, line {number}: this is not a JSON object.") from None
-        raise FileFormatError(f"{path} {_MIXED}") from None  # the error may quote the values
-
-
-def _read_json(path: Path) -> pl.DataFrame:
-    try:
-        return pl.read_json(path, infer_schema_length=None)
-    except pl.exceptions.PolarsError:
-        _require_objects(path)  # the error may quote the values
-        raise FileFormatError(f"{path} {_MIXED}") from None
-
-
-def _require_objects(path: Path) -> None:
-    """Refuses what is no list of objects, and says where it ends to be one."""
-    try:
-        parsed = json.loads(path.read_bytes())
-    except json.JSONDecodeError as error:
-        raise FileFormatError(f"{path}, line {error.lineno}: this is not JSON ({error.msg}).") from None
-    except ValueError:
-        raise FileFormatError(f"{path} is not JSON text in UTF-8.") from None
-    if not isinstance(parsed, list) or not all(isinstance(row, dict) for row in parsed):
-        raise FileFormatError(f"{path}: a table in JSON is a list of objects, one for each row.")
-
-
-def _is_object(line: bytes) -> bool:
-    """Whether the line is a JSON object."""
-    try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False
-
-
-def _read_sheet(path: Path) -> pl.DataFrame:
-    logging.getLogger("fastexcel").setLevel(logging.ERROR)  # it warns of every column without values
-    # every row is looked at: a phone number in row 101 must not be lost to a column of numbers
-    return pl.read_excel(path, infer_schema_length=None, drop_empty_rows=False, drop_empty_cols=False)
-
-
-def _write_sheet(rows: pl.LazyFrame, path: Path) -> None:
-    """One sheet, a column at a time: text stays text, also where it looks like a formula, URL or number."""
-    import xlsxwriter
-
-    frame = rows.collect()
-    table = frame.select(plain_columns(frame.schema, zoned_only=True)).with_columns(cs.float().fill_nan(None))
-    _require_fits(table)
-    integers = table.select(cs.integer().abs().max() > _EXACT_IN_A_SHEET)
-    table = table.with_columns(pl.col([flag.name for flag in integers if flag.item()]).cast(pl.String))
-    options = {"strings_to_formulas": False, "strings_to_urls": False, "nan_inf_to_errors": True}
-    with xlsxwriter.Workbook(str(path), options) as book:
-        sheet = book.add_worksheet("leads")
-        sheet.freeze_panes(1, 0)
-        sheet.write_row(0, 0, table.columns, book.add_format({"bold": True}))
-        shown = {pl.Date: "yyyy-mm-dd", pl.Datetime: "yyyy-mm-dd hh:mm:ss", pl.Time: "hh:mm:ss"}
-        formats = {dtype: book.add_format({"num_format": text}) for dtype, text in shown.items()}
-        for index, column in enumerate(table):
-            sheet.write_column(1, index, column.to_list(), formats.get(column.dtype.base_type()))
-
-
-def _require_fits(frame: pl.DataFrame) -> None:
-    """Refuses what a sheet would cut off in silence."""
-    if frame.height > _SHEET_ROWS or frame.width > _SHEET_COLUMNS:
-        raise FileFormatError(
-            f"The table has {frame.height:,} rows and {frame.width:,} columns; a sheet holds {_SHEET_ROWS:,} "
-            f"and {_SHEET_COLUMNS:,}. Write .csv or .parquet instead."
-        )
-    longest = frame.select(cs.string().str.len_chars().max())
-    if long := [column.name for column in longest if (column.item() or 0) > _CELL_CHARACTERS]:
-        raise FileFormatError(
-            f'Column "{long[0]}" has a text of more than {_CELL_CHARACTERS:,} characters, which a sheet '
-            "would cut off. Write .csv or .parquet instead."
-        )
-
-
-_LINES: Final = _Format(_read_lines, lambda frame, path: json_ready(frame).sink_ndjson(path))
+_LINES: Final = _Format(read_lines, lambda frame, path: json_ready(frame).sink_ndjson(path))
 
 _FORMATS: Final = {
     ".csv": _Format(_read_delimited, partial(_write_delimited, separator=",")),
@@ -265,14 +199,24 @@ _FORMATS: Final = {
     ".ndjson": _LINES,
     ".jsonl": _LINES,
     ".json": _Format(
-        _read_json,
+        read_objects,
         lambda frame, path: json_ready(frame).collect().write_json(path),
     ),
-    ".xlsx": _Format(_read_sheet, _write_sheet),
+    ".xlsx": _Format(read_sheet, write_sheet),
 }
 
 
 # --- whole or not at all ---------------------------------------------------------------------------------
+
+
+def _require_replaceable(path: Path) -> None:
+    """Refuses what no file can take the place of."""
+    if path.is_dir():
+        raise FileFormatError(f"{path} is a folder; name a file in it.")
+    if path.exists() and not path.is_file():
+        raise FileFormatError(f"{path} is not a regular file, so it cannot be replaced whole.")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise FileFormatError(f"{path} is write-protected.")
 
 
 @contextmanager

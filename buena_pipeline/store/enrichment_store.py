@@ -49,7 +49,8 @@ class EnrichmentStore(JournaledStore):
 
     The file is created on first use and opened only for the length of a call, so that a notebook, a
     Dagster step and the DuckDB shell can take turns. Any DuckDB from 1.4 on can read it; query the views
-    ``leads``, ``failures``, ``stale``, ``credits_by_day`` and ``coverage``.
+    ``leads``, ``failures``, ``stale``, ``credits_by_day`` and ``coverage``, and look people up with
+    ``buena_lead(address)`` and ``buena_profile(url)``. Every column has a comment that says what it means.
 
     Args:
         path: the file; default ``BUENA_STORE``, else ``buena.duckdb`` in the working folder.
@@ -110,6 +111,14 @@ class EnrichmentStore(JournaledStore):
 
         Raises:
             QueryError: if the query does not run, or is none: would write, or set or attach something.
+
+        Example:
+            >>> import tempfile
+            >>> folder = tempfile.TemporaryDirectory()
+            >>> store = EnrichmentStore(folder.name + "/leads.duckdb")
+            >>> store.sql("select title from buena_lead($address)", {"address": "jane@acme.example"}).height
+            0
+            >>> folder.cleanup()
         """
         import pyarrow as pa
 

@@ -12,10 +12,11 @@ from typing import Final
 import duckdb
 
 from buena_pipeline.errors import NotAStoreError, StoreVersionError
+from buena_pipeline.store.comments import describe_columns
 from buena_pipeline.store.diagnosis import is_damage
 from buena_pipeline.store.statements import statement
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """The schema this release writes; an older file is migrated, a newer one refused."""
 
 
@@ -60,7 +61,7 @@ def known_version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
 
 
 def apply_migrations(connection: duckdb.DuckDBPyConnection, *, since: int) -> None:
-    """Runs the migrations after ``since`` in order, then rebuilds the views."""
+    """Runs the migrations after ``since`` in order, then rebuilds views, macros and comments."""
     migrations = resources.files(__package__).joinpath("sql", "migrations")
     for script in sorted(migrations.iterdir(), key=lambda entry: entry.name):
         version = int(script.name.split("_")[0])
@@ -70,3 +71,5 @@ def apply_migrations(connection: duckdb.DuckDBPyConnection, *, since: int) -> No
     if since == 0:
         connection.execute("insert into meta values (?, uuid()::varchar)", [FILE_ID])
     connection.execute(statement("views.sql"))
+    connection.execute(statement("macros.sql"))
+    describe_columns(connection)

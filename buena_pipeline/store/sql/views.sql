@@ -1,21 +1,40 @@
--- What people query. Plain SQL that any DuckDB from 1.4 on runs; rebuilt whenever the schema version moves.
+-- What people query. Plain SQL that any DuckDB from 1.4 on runs; rebuilt whenever the schema version moves. Columns that a view
+-- has from its table, and columns that enrichment adds, get their comments in comments.py.
 
 create or replace macro suppression_hash(key) as
     sha256(concat((select any_value(value) from meta where name = 'suppression_secret'), key::varchar));
+comment on macro suppression_hash is 'What the table suppression has of a key.';
 
 create or replace view same_person as
 select person_id, arg_max(same_as, linked_at) as same_as from link group by person_id;
 comment on view same_person is 'Who was bought under a second identifier, and the person they are.';
+comment on column same_person.person_id is 'An id under which somebody was bought.';
+comment on column same_person.same_as is 'The id that counts for them now.';
 
 create or replace view person_answer as
 select answer.* replace (coalesce(same_as, answer.person_id) as person_id)
 from answer left join same_person using (person_id);
 comment on view person_answer is 'The table answer, with people who turned out to be one under one id.';
+comment on column person_answer.person_id is 'Whom it is about, under the id that counts now.';
 
 create or replace view person_key as
 select identity.* replace (coalesce(same_as, identity.person_id) as person_id), identity.person_id = key as own
 from identity left join same_person using (person_id);
 comment on view person_key is 'The table identity, likewise; own marks the key that gave a person its id.';
+comment on column person_key.person_id is 'Whom it points to, under the id that counts now.';
+comment on column person_key.own is 'Whether this key gave the person its id.';
+
+create or replace view known_key as
+select
+    key,
+    any_value(kind)                                                        as kind,
+    coalesce(min(person_id) filter (own), min(person_id))                  as person_id
+from person_key
+group by key
+-- what points to several people points to nobody but the one whose id it gave
+having min(person_id) = max(person_id) or bool_or(own);
+comment on view known_key is 'Each key that leads to one person, and to whom: what a table of one''s own is joined by.';
+comment on column known_key.person_id is 'The person, under the id that counts now.';
 
 create or replace view newest_request as
 with change as (
@@ -45,6 +64,14 @@ select
 from change
 group by request_id;
 comment on view newest_request is 'The ledger with one row per request, as it stands now.';
+comment on column newest_request.request_id is 'The request.';
+comment on column newest_request.sent_at is 'When it was entered, just before it left.';
+comment on column newest_request.closed_at is 'When its outcome was entered; null while it is in flight.';
+comment on column newest_request.settled_at is 'When an unknown outcome turned out charged or not charged.';
+comment on column newest_request.happened_at is 'When it came to the state that counts.';
+comment on column newest_request.state is
+    'The state that counts: answered, refused, failed, charged, not charged, unknown (perhaps charged) or in flight.';
+comment on column newest_request.credits_used is 'What it cost; null where nothing is known, or nothing was charged.';
 
 -- The newest value of every column per person; nothing never replaces something. A macro, so that the same reading
 -- serves the whole table and a few people (newest_answers('some_table')).
@@ -89,7 +116,10 @@ where found
 group by person_id;
 
 create or replace view leads as from newest_answers('person_answer');
+comment on macro table newest_answers is 'The newest value of every column per person, out of a table with the columns of person_answer.';
 comment on view leads is 'One row per person the vendor knows: the newest value of every column, never replaced by nothing.';
+comment on column leads.status is 'Always enriched: whom the vendor does not know is in failures.';
+comment on column leads.error is 'Always null; here so that the columns are those of an enriched table.';
 
 create or replace view failures as
 select
@@ -101,6 +131,10 @@ from person_answer
 where not found and person_id not in (select person_id from person_answer where found)
 group by person_id;
 comment on view failures is 'People the vendor answered it does not know, and has never known.';
+comment on column failures.person_id is 'The person.';
+comment on column failures.failed_at is 'When the vendor said so last.';
+comment on column failures.reason is 'The vendor''s words, the last ones.';
+comment on column failures.attempts is 'How often it was asked.';
 
 create or replace view stale as
 select
@@ -119,6 +153,12 @@ from person_answer
 group by person_id
 having oldest_at < now()::timestamptz - interval 90 days;
 comment on view stale is 'People with a block that was bought more than 90 days ago, and when each block was bought last.';
+comment on column stale.person_id is 'The person.';
+comment on column stale.personal_at is 'When the personal block was bought last; null if it never was.';
+comment on column stale.company_at is 'When the company block was bought last; null if it never was.';
+comment on column stale.social_at is 'When the social block was bought last; null if it never was.';
+comment on column stale.contact_at is 'When the contact block was bought last; null if it never was.';
+comment on column stale.oldest_at is 'The earliest of these four moments.';
 
 create or replace view credits_by_day as
 with last_run as (
@@ -140,6 +180,12 @@ group by happened_at::date
 order by day;
 comment on view credits_by_day is
     'What was spent on each day (UTC): each request once, as it stands now, on the day it came to stand so.';
+comment on column credits_by_day.day is 'The day.';
+comment on column credits_by_day.requests is 'Requests, without those in flight.';
+comment on column credits_by_day.unknown_requests is 'Those among them of unknown outcome: perhaps charged.';
+comment on column credits_by_day.people is 'People of answered requests.';
+comment on column credits_by_day.credits_used is 'Credits that answers told, or that were settled.';
+comment on column credits_by_day.credits_remaining is 'What the vendor said was left, at the end of the day''s last run.';
 
 create or replace view coverage as
 with filled as (
@@ -149,3 +195,7 @@ select column_name, filled, people, round(filled / nullif(people, 0), 4) as shar
 from (unpivot filled on columns(* exclude people) into name column_name value filled)
 order by share desc, column_name;
 comment on view coverage is 'For each column of leads: how many people have a value.';
+comment on column coverage.column_name is 'The column of leads.';
+comment on column coverage.filled is 'People who have a value there.';
+comment on column coverage.people is 'People in leads.';
+comment on column coverage.share is 'The one by the other, from 0 to 1; null where there are no people.';
