@@ -17,8 +17,8 @@ _HEAD: Final = """\
 # Command line
 
 `pip install "buena-pipeline[cli]"` brings the command `buena-pipeline`. Every command has `--help`; this page
-says the same. Input is csv, tsv, Parquet, ndjson, json or xlsx, told by the ending of the file; output likewise,
-and it is written whole or not at all.
+says the same. Input is csv, tsv, Parquet, ndjson, json or xlsx, told by the ending of the file. So is output,
+which is written whole or not at all.
 """
 
 
@@ -52,7 +52,8 @@ def _table(command: Any, context: typer.Context) -> str:
     """A table of a command's arguments, then its options."""
     records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
     rows = [f"| `{_name(record[0])}` | {_cell(record[1])} |" for record in records if record]
-    return "\n".join(["| option | what |", "| --- | --- |", *rows]) + "\n"
+    table = ["| option | what |", "| --- | --- |", *rows]
+    return "\n".join(['<div class="options" markdown="1">\n', *table, "\n</div>\n"])
 
 
 def _name(text: str) -> str:
