@@ -16,7 +16,7 @@ INSTALL_PEER := $(VENV)-openaivec/bin/python -m pip install --quiet --disable-pi
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dagster test test-ui pictures torture lint types contract format check clean bench bench-quick bench-ledger
+.PHONY: help demo dagster docs docs-serve test test-ui pictures torture lint types contract format check clean bench bench-quick bench-ledger
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,8 +66,14 @@ test-ui: $(VENV)/.ui ## the same pipeline, driven through the UI by a headless C
 pictures: ## the pictures of the documentation, taken anew
 	PICTURES=docs/pictures $(MAKE) test-ui
 
+docs: $(VENV)/.docs ## the documentation, built into site/; warnings are errors
+	@$(BIN)/python -m docs_build
+
+docs-serve: $(VENV)/.docs ## the same at http://localhost:8000, anew with every change of a page
+	$(BIN)/python -m zensical serve
+
 clean: ## remove the environment and all caches
-	rm -rf $(VENV) $(VENV)-openaivec .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	rm -rf $(VENV) $(VENV)-openaivec site .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -88,6 +94,11 @@ $(VENV)/.dagster: $(BIN)/python pyproject.toml constraints.txt
 	$(INSTALL) --editable ".[sandbox,cli,dagster]"
 	@touch $@ $(VENV)/.demo
 
+$(VENV)/.docs: $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) ..."
+	$(INSTALL) --editable ".[docs,sandbox,cli,dagster]"
+	@touch $@
+
 $(VENV)/.ui: $(VENV)/.dev
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq chromium; } \
 		|| { echo "A browser is needed: as root, apt-get install chromium"; exit 1; }
@@ -97,7 +108,7 @@ $(VENV)/.ui: $(VENV)/.dev
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) ..."
 	$(INSTALL) --editable ".[dev]"
-	@touch $@ $(VENV)/.demo $(VENV)/.dagster
+	@touch $@ $(VENV)/.demo $(VENV)/.dagster $(VENV)/.docs
 
 # openaivec, which is measured beside the library, has an environment of its own; without it the rest is measured.
 $(VENV)/.bench: $(BIN)/python pyproject.toml constraints.txt

@@ -1,0 +1,1 @@
+"""What the documentation is made with, beside its pages: it is not part of the library."""
