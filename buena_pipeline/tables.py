@@ -42,7 +42,7 @@ def as_frame(table: Any) -> pl.DataFrame:
     if isinstance(table, pl.LazyFrame):
         return table.collect()
     what = type(table).__name__
-    if not hasattr(table, "__arrow_c_stream__") or hasattr(table, "to_frame"):
+    if not hasattr(table, "__arrow_c_stream__") or hasattr(type(table), "to_frame"):
         raise InputError(
             f"A table is needed, not {what}: a polars DataFrame or LazyFrame, or anything with the Arrow "
             "PyCapsule interface, such as a pandas DataFrame, a pyarrow Table or a DuckDB relation."
@@ -54,7 +54,7 @@ def as_frame(table: Any) -> pl.DataFrame:
             "Make it text first: cast(... as varchar)."
         )
     try:
-        frame = pl.DataFrame(table)
+        frame = pl.from_dataframe(table) if _is_relation(table) else pl.DataFrame(table)
     except UnicodeEncodeError:
         raise InputError(f"A text of the {what} {HALF_A_CHARACTER}") from None
     except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - of whatever library it is
@@ -71,7 +71,15 @@ def _cure(table: object) -> str:
         return " Read a file first, such as with buena_pipeline.read_table(path)."
     if isinstance(table, Mapping | list):
         return " Make it one with pl.DataFrame(...)."
-    return " Make it one with .to_frame()." if hasattr(table, "to_frame") else ""
+    return " Make it one with .to_frame()." if hasattr(type(table), "to_frame") else ""
+
+
+def _is_relation(table: object) -> bool:
+    """Whether it is of DuckDB: its class must not stay in a cache of ``pl.DataFrame``.
+
+    At the end of the process DuckDB complains of that on standard error.
+    """
+    return hasattr(type(table), "types")
 
 
 def _of_unreadable_types(table: Any) -> list[str]:
@@ -98,8 +106,8 @@ def _reason(table: Any) -> str:
 
 def _told(table: Any, attribute: str) -> list[Any]:
     """What a table tells of its columns; nothing if it does not, as after its connection was closed."""
-    try:
-        return list(getattr(table, attribute, ()))
+    try:  # of the class: pandas and DuckDB have their columns as attributes, too
+        return list(getattr(table, attribute)) if hasattr(type(table), attribute) else []
     except Exception:  # noqa: BLE001 - as above
         return []
 

@@ -31,6 +31,7 @@ from buena_pipeline.cli import main
 from buena_pipeline.errors import InputError
 from buena_pipeline.tables import as_frame
 
+ROOT = Path(__file__).parent.parent
 EXPORTS = sorted(
     path for path in (Path(__file__).parent / "data" / "exports").iterdir() if path.suffix not in {"", ".md"}
 )
@@ -326,6 +327,30 @@ def test_what_cannot_be_read_is_told_with_its_cure(
         enrich_frame(table(), store=store)
     assert "jane" not in str(caught.value)
     assert caught.value.__context__ is None or caught.value.__suppress_context__
+
+
+def test_columns_may_be_called_like_what_is_asked_of_a_table() -> None:
+    """Pandas and DuckDB have their columns as attributes."""
+    names = ["types", "to_frame", "column_names", "columns_", "Email"]
+    frame = pd.DataFrame({name: ["INTERVAL"] for name in names})
+    assert as_frame(frame).columns == names
+    with duckdb.connect() as connection:
+        connection.register("given", pa.table({name: ["INTERVAL"] for name in names}))
+        assert as_frame(connection.sql("from given")).columns == names
+
+
+def test_a_process_that_read_a_relation_ends_in_silence() -> None:
+    """DuckDB complains at the end if polars still holds one of its classes."""
+    script = """
+import duckdb
+from buena_pipeline.tables import as_frame
+print(as_frame(duckdb.connect().sql("select 'ada@acme.example' as email")).height)
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert told.stdout.strip() == "1"
+    assert not told.stderr
 
 
 def test_the_cure_for_mixed_values_works(client: BuenaClient, store: EnrichmentStore) -> None:
