@@ -129,7 +129,7 @@ def histogram_chart(figures: pl.DataFrame, *, title: str, axis: str) -> alt.Char
     low = alt.X(
         "low:Q",
         title=axis,
-        axis=alt.Axis(grid=False, tickCount=10, labelFlush=False),
+        axis=alt.Axis(grid=False, tickCount=10, labelFlush=False, labelPadding=10),
         bin="binned",
         scale=alt.Scale(nice=False),
     )
