@@ -154,7 +154,7 @@ def test_the_numbers_of_the_page_are_those_of_the_store(
     page = Page(report.page(months))
     stats = months.stats()
     assert page.tiles["people known"] == f"{stats.people:,}"
-    assert page.tiles["people not found"] == f"{stats.failures:,}"
+    assert page.tiles["not found"] == f"{stats.failures:,}"
     assert page.tiles["requests"] == f"{stats.requests:,}"
     assert page.tiles["credits used"] == f"{stats.credits_used:,.0f}"
     assert page.tiles["credits left"] == f"{result.report.credits_remaining:,.0f}"
@@ -249,7 +249,7 @@ def test_a_page_of_a_store_that_knows_nobody(store: EnrichmentStore) -> None:
     with Sandbox(limits=None, not_found=1.0) as sandbox, BuenaClient(sandbox.api_key, sandbox.url) as client:
         Enricher(client, store).run(pl.DataFrame({"email": ["a@acme.example", "b@acme.example"]}))
     page = Page(report.page(store))
-    assert page.tiles["people not found"] == "2"
+    assert page.tiles["not found"] == "2"
     assert "Why people were not found" in page.sections
     assert {"Scores", "Confidence", "Fill rate of each column", "Age of what is known"}.isdisjoint(
         page.sections

@@ -80,7 +80,7 @@ def funnel_chart(figures: pl.DataFrame, *, title: str = "From rows to enriched p
         .encode(y=alt.Y("stage:N", sort=None, title=None))
     )
     bars = base.mark_bar(height=16).encode(
-        x=alt.X("start:Q", title=None, axis=None, scale=alt.Scale(domainMin=0, nice=False)),
+        x=alt.X("start:Q", title=None, axis=None, scale=_from_zero(marks["end"])),
         x2="end:Q",
         color=_colours("counts", {"rows": SOFT, "people": MAIN}),
         tooltip=["stage:N", alt.Tooltip("count:Q", format=","), "counts:N", "note:N"],
@@ -129,14 +129,14 @@ def histogram_chart(figures: pl.DataFrame, *, title: str, axis: str) -> alt.Char
     low = alt.X(
         "low:Q",
         title=axis,
-        axis=alt.Axis(grid=False, tickCount=10),
+        axis=alt.Axis(grid=False, tickCount=10, labelFlush=False, labelPadding=10),
         bin="binned",
         scale=alt.Scale(nice=False),
     )
     chart: alt.Chart = bins.encode(
         x=low,
         x2="high:Q",
-        y=alt.Y("people:Q", axis=_few_ticks(), scale=alt.Scale(nice=4)),
+        y=alt.Y("people:Q", axis=_few_ticks(), scale=_from_zero(figures["people"], 4)),
         tooltip=[
             alt.Tooltip("low:Q", title="from"),
             alt.Tooltip("high:Q", title="to"),
@@ -154,13 +154,19 @@ def days_chart(figures: pl.DataFrame, *, title: str = "Credits by {}") -> alt.Ch
         title: with a place for day, week or month, whichever makes bars that can be told apart.
     """
     period, marks = by_period(figures)
+    stacks = marks.group_by("begins").agg(pl.col("credits").sum())["credits"]
     width = max(2, min(_BAR, int(_WIDE / max(marks.height // 2, 1) * 0.8)))
     chart: alt.Chart = (
         alt.Chart(marks)
         .mark_bar(width=width)
         .encode(
-            x=alt.X("begins:O", sort=None, title=None, axis=alt.Axis(labelAngle=0, labelOverlap="greedy")),
-            y=alt.Y("credits:Q", title="credits", axis=_few_ticks(), scale=alt.Scale(nice=4)),
+            x=alt.X(
+                "begins:O",
+                sort=None,
+                title=None,
+                axis=alt.Axis(labelAngle=0, labelOverlap="greedy", labelSeparation=8),
+            ),
+            y=alt.Y("credits:Q", title="credits", axis=_few_ticks(), scale=_from_zero(stacks, 4)),
             color=_colours("kind", {"used": MAIN, "avoided": SOFT}),
             order="order:Q",
             tooltip=[alt.Tooltip("begins:N", title=period), "kind:N", alt.Tooltip("credits:Q", format=",")],
@@ -216,7 +222,7 @@ def _bars(
     step: int = _STEP,
 ) -> alt.LayerChart:
     """Bars that lie, each with its name at the left and its number at its end."""
-    scale = alt.Scale(domain=[0, 1]) if form.endswith("%") else alt.Scale(domainMin=0, nice=False)
+    scale = alt.Scale(domain=[0, 1]) if form.endswith("%") else _from_zero(marks[value])
     base = alt.Chart(marks).encode(
         y=alt.Y(f"{name}:N", sort=None, title=None), x=alt.X(f"{value}:Q", title=None, axis=None, scale=scale)
     )
@@ -235,6 +241,12 @@ def _sized(chart: Drawn, title: str, *, subtitle: str | None = None, height: Any
 
 def _colours(field: str, by: dict[str, str]) -> alt.Color:
     return alt.Color(f"{field}:N", scale=alt.Scale(domain=list(by), range=list(by.values())))
+
+
+def _from_zero(values: pl.Series, ticks: int | None = None) -> alt.Scale:
+    """From 0 to the greatest value, or to a round number for so many ticks; never from 0 to 0."""
+    greatest: Any = values.max()
+    return alt.Scale(domain=[0, max(greatest or 0, ticks or 1)], nice=ticks or False)
 
 
 def _few_ticks() -> alt.Axis:

@@ -157,7 +157,7 @@ def _tiles(told: StoreFigures) -> list[tuple[str, str]]:
     avoided = float(told.days.filter(kind="avoided")["credits"].sum())
     return [
         ("people known", f"{told.people:,}"),
-        ("people not found", f"{told.not_found:,}"),
+        ("not found", f"{told.not_found:,}"),
         ("runs", f"{told.runs.height:,}"),
         ("requests", f"{told.requests:,}"),
         ("credits used", _amount(told.credits_used)),

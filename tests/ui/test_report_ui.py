@@ -1,7 +1,7 @@
 """The report as somebody sees it who opens the file: light and dark, wide and narrow, without a network.
 
-Needs Chromium and Playwright, as the test of the Dagster project does: run ``make test-ui``.
-``make pictures`` takes the pictures of the documentation.
+Needs Chromium and Playwright, as the test of the Dagster project does: ``make test-ui``. ``make pictures``
+takes the pictures of the documentation.
 """
 
 from __future__ import annotations
