@@ -274,8 +274,8 @@ def schema_of(frame: Frame) -> pl.Schema:
     if not isinstance(frame, pl.DataFrame | pl.LazyFrame):
         raise InputError(
 <<<<<<< HEAD
-            f"Charts take a polars DataFrame or LazyFrame, not {type(frame).__name__}: turn other tables into "
-            "one with pl.DataFrame(table)."
+            f"Charts take a polars DataFrame or LazyFrame, not {type(frame).__name__}: turn other tables "
+            "into one with pl.DataFrame(table)."
 =======
             f"Charts take a polars DataFrame or LazyFrame, not {type(frame).__name__}: turn other tables "
             "into one with pl.DataFrame(table)."
