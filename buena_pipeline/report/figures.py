@@ -273,13 +273,8 @@ def schema_of(frame: Frame) -> pl.Schema:
     """The columns of a frame; raises InputError if it is none."""
     if not isinstance(frame, pl.DataFrame | pl.LazyFrame):
         raise InputError(
-<<<<<<< HEAD
             f"Charts take a polars DataFrame or LazyFrame, not {type(frame).__name__}: turn other tables "
             "into one with pl.DataFrame(table)."
-=======
-            f"Charts take a polars DataFrame or LazyFrame, not {type(frame).__name__}: turn other tables "
-            "into one with pl.DataFrame(table)."
->>>>>>> six-b
         )
     return frame.collect_schema()
 
