@@ -45,7 +45,8 @@ def register_functions(
         StoreLockedError: if the connection has the store's file open.
 
     An error during a query is one of DuckDB's (``duckdb.InvalidInputException``) with the message of this
-    library; what was bought until then is in the store. So it is after Ctrl-C.
+    library; what was bought until then is in the store. So it is after Ctrl-C, when the rows in hand are
+    done, which may take as long as ``max_wait`` allows.
 
     Example:
         >>> import duckdb, tempfile
@@ -75,10 +76,21 @@ class _Vectors:
         self.enricher = enricher
         self._meter = Meter()
         self._turn = threading.Lock()
+        self._failures = 0
+        self._failure: BaseException | None = None
 
     def enrich(self, leads: pl.DataFrame) -> pl.DataFrame:
         """The columns of ``schema.ENRICHED`` for some leads, in their order."""
+        failures = self._failures
         # side by side, two of them would spend the same credits of the budget
         with self._turn:
-            enriched = self.enricher.sharing(self._meter).run(leads).frame
+            if self._failures > failures and self._failure is not None:
+                # the query has failed meanwhile, or was interrupted: nothing more is bought for it
+                raise self._failure
+            self._failure = None
+            try:
+                enriched = self.enricher.sharing(self._meter).run(leads).frame
+            except BaseException as error:
+                self._failures, self._failure = self._failures + 1, error
+                raise
         return enriched.select(pl.col(DEFAULT_PREFIX + column).alias(column) for column in ENRICHED)

@@ -12,9 +12,10 @@ import polars as pl
 import pytest
 
 from buena_pipeline import BuenaClient, Enricher, EnrichmentStore, Sandbox, enrich_frame, register_functions
-from buena_pipeline.errors import InputError, StoreLockedError
+from buena_pipeline.errors import AuthenticationError, InputError, StoreLockedError
 from buena_pipeline.sandbox import Fault
 from buena_pipeline.schema import DEFAULT_PREFIX, ENRICHED, STATUSES
+from buena_pipeline.sql_functions import _Vectors
 from buena_pipeline.summary import NO_IDENTIFIER
 
 
@@ -213,6 +214,30 @@ def test_an_error_of_the_run_is_one_of_duckdb_with_our_words(
     assert asked(connection, "select 1") == [(1,)]
 
 
+def test_who_waits_while_a_vector_fails_buys_nothing_more(store: EnrichmentStore) -> None:
+    """Other threads of the same query have no use for what they would buy; the next query has."""
+    with (
+        Sandbox(limits=None, latency=0.5, not_found=0) as slow,
+        BuenaClient(slow.api_key, slow.url, backoff=0.01) as client,
+    ):
+        slow.inject(Fault("unauthorized"))
+        vectors = _Vectors(Enricher(client, store))
+        tables = [pl.DataFrame({"email": [f"person{nth}@acme.example"]}) for nth in range(4)]
+        with ThreadPoolExecutor(4) as pool:
+            failed = list(pool.map(lambda table: _error(vectors, table), tables))
+        assert all(isinstance(error, AuthenticationError) for error in failed)
+        assert slow.requests == 1
+        assert vectors.enrich(tables[0])["status"].to_list() == ["enriched"]
+
+
+def _error(vectors: _Vectors, table: pl.DataFrame) -> BaseException | None:
+    try:
+        vectors.enrich(table)
+    except AuthenticationError as error:
+        return error
+    return None
+
+
 def test_without_a_key_it_says_which_setting_is_missing(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,6 +292,8 @@ def test_arguments_that_make_no_sense(connection: duckdb.DuckDBPyConnection, sto
         register_functions("own.duckdb", Enricher(store=store))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no name for a function"):
         register_functions(connection, Enricher(store=store), name="enrich; drop table leads")
+    with pytest.raises(InputError, match="takes no function: Parser Error"):
+        register_functions(connection, Enricher(store=store), name="select")
     connection.close()
     with pytest.raises(InputError, match="connection cannot be used"):
         register_functions(connection, Enricher(store=store))

@@ -107,7 +107,7 @@ def test_every_command_runs(filled: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_python_of_the_page_runs(
     filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Block after block, in one session, against a sandbox as the API; it buys, so in a folder of its own."""
+    """Block after block, in one session, against a sandbox; in a folder of its own, since it buys."""
     monkeypatch.chdir(shutil.copytree(filled, tmp_path / "page"))
     names: dict[str, object] = {}
     with Sandbox(limits=None) as vendor:
