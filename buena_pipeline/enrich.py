@@ -298,7 +298,7 @@ class Enricher:
             names = tuple(self.prefix + name for name in clashes)
             raise ColumnError(
                 f"The table has columns that enrichment would overwrite: {', '.join(names[:5])}"
-                f"{' ...' if len(names) > 5 else ''}. Drop or rename them, or choose another prefix=...",
+                f"{' and more' if len(names) > 5 else ''}. {_cure(names)}",
                 columns=names,
             )
         return find_columns(schema, self.columns)
@@ -324,6 +324,13 @@ class Enricher:
 
     def _added(self) -> pl.Schema:
         return pl.Schema({self.prefix + name: dtype for name, dtype in ENRICHED.items()})
+
+
+def _cure(clashes: Sequence[str]) -> str:
+    """What to do about columns that are in the way."""
+    enriched = len(clashes) == len(ENRICHED)
+    before = "It was enriched before: start from the table as it was then, or drop" if enriched else "Drop"
+    return f'{before} or rename them, or choose another prefix, such as prefix="again_".'
 
 
 def _require_own_process() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from os import PathLike
 from typing import Any, Final
 
 import polars as pl
@@ -42,7 +44,7 @@ def as_frame(table: Any) -> pl.DataFrame:
         raise InputError(
             f"A table is needed, not {type(table).__name__}: a polars DataFrame or LazyFrame, or anything "
             "with the Arrow PyCapsule interface, such as a pandas DataFrame, a pyarrow Table or a "
-            "DuckDB relation."
+            f"DuckDB relation.{_cure(table)}"
         )
     try:
         frame = pl.DataFrame(table)
@@ -52,10 +54,43 @@ def as_frame(table: Any) -> pl.DataFrame:
         what = type(table).__name__
         raise InputError(
             f"The {what} cannot be read as a table ({type(error).__name__}): its columns need distinct names "
-            "of text, and values of one type each."
+            f"of text, and values of one type each.{_at_fault(table)}"
         ) from None
     # pandas hands its index over as a column of its own
     return frame.drop([name for name in frame.columns if name.startswith("__index_level_")])
+
+
+def _cure(thing: object) -> str:
+    """How to make a table of what is none."""
+    match thing:
+        case str() | PathLike():
+            return " Read the file first, such as pl.read_csv(...)."
+        case pl.Series():
+            return " Make it one: series.to_frame()."
+        case Mapping() | list() | tuple():
+            return " Make it one: pl.DataFrame(...)."
+    return ""
+
+
+def _at_fault(table: Any) -> str:
+    """Which columns of a table of pandas or pyarrow are meant: names, which tell nothing of a lead."""
+    try:
+        names = [str(name) for name in getattr(table, "column_names", None) or table.columns]
+    except (AttributeError, TypeError):
+        return ""
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        return f" Twice there: {', '.join(twice[:5])}."
+    select = getattr(table, "select", None) or table.__getitem__
+    faulty = [name for name in names if not _can_be_read(partial(select, [name]))]
+    return f" At fault: {', '.join(faulty[:5])}; such as table[...].astype(str)." if faulty else ""
+
+
+def _can_be_read(column: Callable[[], Any]) -> bool:
+    try:
+        pl.DataFrame(column())
+    except Exception:  # noqa: BLE001 - whatever it is, the table has been refused already
+        return False
+    return True
 
 
 def lead_fields(lead: Mapping[str, str | None]) -> tuple[str | None, ...]:
