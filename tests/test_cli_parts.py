@@ -79,7 +79,7 @@ def test_priority() -> None:
     for name in ("name", "tags"):
         with pytest.raises(ColumnError, match="no numbers"):
             parse_priority(frame, name)
-    with pytest.raises(ColumnError, match=r'no column "sice" in the table\. It has size, name, tags'):
+    with pytest.raises(ColumnError, match=r'asks .*"sice".*mean "size"\?.*"size", "name", "tags"'):
         parse_priority(frame, "sice")
 
 

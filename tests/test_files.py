@@ -105,7 +105,7 @@ def test_csv_changes_nothing_on_the_way_through(tmp_path: Path) -> None:
         ("empty.csv", b"", "empty.csv is empty"),
         ("broken.parquet", b"PAR1 or so", "broken.parquet cannot be read"),
         ("broken.xlsx", b"no sheet", "broken.xlsx cannot be read"),
-        ("broken.json", b"{", "broken.json cannot be read"),
+        ("broken.json", b"{", "broken.json, line 1: this is not JSON"),
         ("none.json", b"[]", "none.json"),
         ("broken.ndjson", b'{"a": 1}\n\n{"a": 2', "broken.ndjson, line 3: this is not a JSON object"),
         ("list.jsonl", b'{"a": 1}\n[1]\n', "list.jsonl, line 2: this is not a JSON object"),

@@ -144,9 +144,7 @@ def _format_of(path: Path, ending: str | None = None) -> _Format:
     """The format that the ending names."""
     file_format = _FORMATS.get((ending or path.suffix).lower())
     if file_format is None:
-        raise FileFormatError(
-            f"{path}: no known ending, by which the format is told. Known are {', '.join(_FORMATS)}."
-        )
+        raise FileFormatError(f"{path}: no known ending. Known are {', '.join(_FORMATS)}.")
     return file_format
 
 
