@@ -29,6 +29,6 @@ def why(error: BaseException) -> str:
             case ConnectionRefusedError():
                 return "the connection is refused, as where no server runs"
             case TimeoutError():
-                return "no connection came about in time"
+                return "no answer came in time"
         link = link.__cause__ or link.__context__
     return type(error).__name__

@@ -299,7 +299,7 @@ def test_why_nobody_answers() -> None:
     with BuenaClient("bna_a", "http://no-such-host.invalid") as client:
         assert "the name of the host is not known" in str(caught(client.health))
     assert why(httpx.ReadError("whatever")) == "ReadError"
-    assert why(TimeoutError()) == "no connection came about in time"
+    assert why(TimeoutError()) == "no answer came in time"
 
 
 def caught(call: Callable[[], object]) -> BuenaError:
