@@ -23,6 +23,7 @@ from buena_pipeline.backoff import Patience
 from buena_pipeline.errors import AuthenticationError, SettingsError, UnreachableError, VendorError
 from buena_pipeline.lenient_json import as_object, as_text, decode, load
 from buena_pipeline.settings import EnrichmentOptions, RateLimits, resolve_api_key, resolve_base_url
+from buena_pipeline.unreached import why
 from buena_pipeline.wire import (
     Answer,
     Halt,
@@ -119,9 +120,16 @@ class BuenaClient:
         backoff: float = 0.5,
         limits: RateLimits | None = RateLimits(),  # noqa: B008 - a frozen value
     ) -> None:
-        if concurrency < 1 or attempts < 1 or timeout <= 0 or backoff < 0:
+        _require_settings(concurrency, attempts, timeout, backoff)
+        if not isinstance(limits, RateLimits | None):
             raise SettingsError(
-                "BuenaClient takes concurrency and attempts from 1 on, and a timeout above 0."
+                "limits takes RateLimits, such as RateLimits(minute=60), or None for no limits; "
+                f"not {type(limits).__name__}."
+            )
+        if transport is not None and not hasattr(transport, "handle_request"):
+            raise SettingsError(
+                "transport takes one of httpx, such as httpx.HTTPTransport(proxy=...); "
+                f"not {type(transport).__name__}."
             )
         self.base_url = resolve_base_url(base_url)
         self.concurrency = concurrency
@@ -239,8 +247,8 @@ class BuenaClient:
             response = self._http.get("health")
         except _NOTHING_CAME as error:
             raise UnreachableError(
-                f"Nobody answers at {self.base_url} ({type(error).__name__}): "
-                "check BUENA_BASE_URL, your network and your proxy. Nothing was sent."
+                f"Nobody answers at {self.base_url}: {why(error)}. "
+                "Check BUENA_BASE_URL, your network and your proxy. Nothing was sent."
             ) from None
         if response.status_code == 401:
             raise AuthenticationError(
@@ -336,7 +344,7 @@ class BuenaClient:
         try:
             response = line.send(self._request(body, line))
         except _NOT_SENT as error:
-            return Unreachable(f"no connection to {self.base_url} ({type(error).__name__})")
+            return Unreachable(f"no connection to {self.base_url}: {why(error)}")
         except httpx.TimeoutException:
             return Unknown("the vendor's answer did not come in time")
         except httpx.DecodingError:
@@ -355,6 +363,17 @@ class BuenaClient:
         took = time.monotonic() - began
         verdict = interpret(response.status_code, response.headers, response.content, now=datetime.now(UTC))
         return replace(verdict, seconds=took) if isinstance(verdict, Answer) else verdict
+
+
+def _require_settings(concurrency: object, attempts: object, timeout: object, backoff: object) -> None:
+    """Refuses numbers that make no sense, before a request meets them."""
+    for name, value in (("concurrency", concurrency), ("attempts", attempts)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise SettingsError(f"{name} of BuenaClient takes a whole number from 1 on, not {value!r:.40}.")
+    for name, value, above in (("timeout", timeout, "above 0"), ("backoff", backoff, "from 0 on")):
+        usable = isinstance(value, int | float) and not isinstance(value, bool)
+        if not usable or not (value > 0 if name == "timeout" else value >= 0):  # type: ignore[operator]
+            raise SettingsError(f"{name} of BuenaClient takes seconds {above}, not {value!r:.40}.")
 
 
 def _or_again(verdict: Verdict) -> Verdict:

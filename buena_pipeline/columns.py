@@ -175,7 +175,7 @@ def require_columns(schema: pl.Schema, columns: LeadColumns) -> None:
         >>> require_columns(pl.Schema({"email": pl.String}), LeadColumns(email=("email",)))
     """
     for name in columns.names:
-        _require(schema, name)
+        require_column(schema, name)
         dtype = schema[name]
         textual = isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Boolean | pl.Null)
         if not (textual or dtype.is_numeric() or (dtype.is_temporal() and dtype != pl.Duration)):
@@ -186,6 +186,32 @@ def require_columns(schema: pl.Schema, columns: LeadColumns) -> None:
                 f'Column "{name}" is {dtype}, which cannot be read as text. {cure.format(name=name)}',
                 columns=(name,),
             )
+
+
+def require_column(schema: pl.Schema, name: str, *, whose: str = "") -> None:
+    """Check that a table has a column.
+
+    Args:
+        schema: the names and dtypes of the table.
+        name: the column.
+        whose: who asks for it, for the message.
+
+    Raises:
+        ColumnError: if it has not; says which there are.
+
+    Example:
+        >>> require_column(pl.Schema({"deal": pl.Int64}), "deal_size", whose="The priority")
+        Traceback (most recent call last):
+        buena_pipeline.errors.ColumnError: The priority asks for a column "deal_size" that the table does not
+        have: did you mean "deal"? It has "deal".
+    """
+    if name not in schema:
+        what = (
+            f'{whose} asks for a column "{name}" that the table does not have'
+            if whose
+            else f'There is no column "{name}" in the table'
+        )
+        raise ColumnError(f"{what}{_similar(name, schema)} It has {_seen(schema)}.", columns=(name,))
 
 
 def _folded(name: str) -> str:
@@ -213,7 +239,7 @@ def _read_overrides(
     given = {field: _read_override(field, value) for field, value in overrides.items()}
     seen: dict[str, str] = {}
     for field, name in ((field, name) for field, names in given.items() for name in names):
-        _require(schema, name)
+        require_column(schema, name)
         if name in seen:
             raise ColumnError(
                 f'columns gives "{name}" twice, for {seen[name]} and for {field}. One column says one thing.',
@@ -234,15 +260,6 @@ def _read_override(field: str, value: object) -> tuple[str, ...]:
         return tuple(value)
     takes = "a column name, a list of at least one, or None" if field == "email" else "a column name or None"
     raise ColumnError(f'columns={{"{field}": {value!r}}} cannot be used: {field} takes {takes}.')
-
-
-def _require(schema: pl.Schema, name: str) -> None:
-    """Refuse a column that the table does not have."""
-    if name not in schema:
-        similar = _similar(name, schema)
-        raise ColumnError(
-            f'There is no column "{name}" in the table{similar} It has {_seen(schema)}.', columns=(name,)
-        )
 
 
 def _similar(name: object, known: Iterable[str]) -> str:

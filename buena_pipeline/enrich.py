@@ -25,6 +25,7 @@ from buena_pipeline.lead_table import LeadTable
 from buena_pipeline.on_demand import ClientOnDemand
 from buena_pipeline.one_lead import SingleLeads
 from buena_pipeline.pace import time_for
+from buena_pipeline.progress import require_display
 from buena_pipeline.result import EnrichmentPlan, EnrichmentReport, EnrichmentResult, Progress
 from buena_pipeline.run import Run
 from buena_pipeline.schema import DEFAULT_PREFIX, ENRICHED
@@ -57,10 +58,13 @@ class Enricher:
         priority: a numeric expression over the table; the highest is bought first.
         max_wait: how long to wait for a rate limit before the rest is deferred.
         prefix: of the columns that are added.
-        progress: called with an ``EnrichmentProgress`` after each answer.
+        progress: True for a bar in a notebook or on a terminal, and lines in the log (``buena_pipeline``,
+            level INFO) anywhere else; or what is called with an ``EnrichmentProgress`` after each answer. If
+            that raises, the run ends with its error, when the answers on their way are in the store.
 
     Raises:
         InputError: if an argument makes no sense.
+        MissingExtraError: if ``progress`` is True where a bar would be drawn, and rich is not installed.
 
     Example:
         >>> import tempfile
@@ -88,7 +92,7 @@ class Enricher:
         priority: pl.Expr | None = None,
         max_wait: timedelta | float = MAX_WAIT,
         prefix: str = DEFAULT_PREFIX,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> None:
         if not isinstance(store, EnrichmentStore | str | os.PathLike | None):
             raise InputError("store takes an EnrichmentStore, or the path of its file.")
@@ -100,6 +104,10 @@ class Enricher:
             raise InputError('priority takes a polars expression, such as pl.col("deal_size").')
         if not isinstance(prefix, str):
             raise InputError('prefix takes text, such as "buena_".')
+        if not (isinstance(progress, bool | None) or callable(progress)):
+            raise InputError("progress takes True, or a function of an EnrichmentProgress, such as print.")
+        if progress is True:
+            require_display()
         self.store = store if isinstance(store, EnrichmentStore) else EnrichmentStore(store)
         self.columns = columns
         self.options = options or EnrichmentOptions()
@@ -113,7 +121,7 @@ class Enricher:
         )
         self.priority = priority
         self.prefix = prefix
-        self.progress = progress
+        self.progress = None if progress is False else progress
         self._client = ClientOnDemand(client)
         self.meter: Meter | None = None
         self._single_leads = self._for_single_leads()
@@ -281,6 +289,8 @@ class Enricher:
         """What answers for single leads, whatever the columns of tables are called."""
         buyer = copy(self)
         buyer.columns, buyer.priority, buyer.prefix = None, None, DEFAULT_PREFIX
+        if self.progress is True:  # threads buy a lead each, all the time: nothing to look at
+            buyer.progress = None
         return SingleLeads(
             self.store, options=self.options, terms=self.terms, run=lambda table: buyer.run(table).frame
         )
@@ -300,7 +310,7 @@ class Enricher:
             names = tuple(self.prefix + name for name in clashes)
             raise ColumnError(
                 f"The table has columns that enrichment would overwrite: {', '.join(names[:5])}"
-                f"{' ...' if len(names) > 5 else ''}. Drop or rename them, or choose another prefix=...",
+                f"{' and more' if len(names) > 5 else ''}. {_cure(names)}",
                 columns=names,
             )
         return find_columns(schema, self.columns)
@@ -333,6 +343,13 @@ class Enricher:
 
     def _added(self) -> pl.Schema:
         return pl.Schema({self.prefix + name: dtype for name, dtype in ENRICHED.items()})
+
+
+def _cure(clashes: Sequence[str]) -> str:
+    """What to do about columns that are in the way."""
+    enriched = len(clashes) == len(ENRICHED)
+    before = "It was enriched before: start from the table as it was then, or drop" if enriched else "Drop"
+    return f'{before} or rename them, or choose another prefix, such as prefix="again_".'
 
 
 def _require_own_process() -> None:

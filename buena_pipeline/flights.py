@@ -83,6 +83,11 @@ class Flights:
         """Credits they may cost."""
         return sum(request.reserved for request in self._flying.values())
 
+    @property
+    def people(self) -> int:
+        """How many people they ask for."""
+        return sum(request.batch.people.height for request in self._flying.values())
+
     def send(self, request: Request) -> None:
         """Sends a request, as soon as there is a connection for it."""
         options = EnrichmentOptions.of(request.batch.blocks)

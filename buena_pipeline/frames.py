@@ -34,7 +34,7 @@ def enrich_frame(
     priority: pl.Expr | None = ...,
     max_wait: timedelta | float = ...,
     prefix: str = ...,
-    progress: Callable[[EnrichmentProgress], None] | None = ...,
+    progress: Callable[[EnrichmentProgress], None] | bool | None = ...,
 ) -> pl.LazyFrame: ...
 @overload
 def enrich_frame(
@@ -52,7 +52,7 @@ def enrich_frame(
     priority: pl.Expr | None = ...,
     max_wait: timedelta | float = ...,
     prefix: str = ...,
-    progress: Callable[[EnrichmentProgress], None] | None = ...,
+    progress: Callable[[EnrichmentProgress], None] | bool | None = ...,
 ) -> pl.DataFrame: ...
 def enrich_frame(
     frame: Any,
@@ -69,7 +69,7 @@ def enrich_frame(
     priority: pl.Expr | None = None,
     max_wait: timedelta | float = MAX_WAIT,
     prefix: str = DEFAULT_PREFIX,
-    progress: Callable[[EnrichmentProgress], None] | None = None,
+    progress: Callable[[EnrichmentProgress], None] | bool | None = None,
 ) -> pl.DataFrame | pl.LazyFrame:
     """Enriches a table of leads: buys what the store does not know, and gives every row back.
 
@@ -92,7 +92,9 @@ def enrich_frame(
         priority: a numeric expression over the table; the highest is bought first.
         max_wait: how long to wait for a rate limit before the rest is deferred; seconds as a number.
         prefix: of the columns that are added.
-        progress: called with an ``EnrichmentProgress`` after each answer.
+        progress: True for a bar in a notebook or on a terminal, and lines in the log (``buena_pipeline``,
+            level INFO) anywhere else; or what is called with an ``EnrichmentProgress`` after each answer. If
+            that raises, the run ends with its error, when the answers on their way are in the store.
 
     Returns:
         The table, same rows, same order, with ``buena_status``, ``buena_error``, ``buena_person_id``,

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from buena_pipeline.columns import require_column
 from buena_pipeline.errors import InputError
 from buena_pipeline.tables import as_frame
 
@@ -52,8 +53,8 @@ class LeadTable:
 
     @cached_property
     def schema(self) -> pl.Schema:
-        """Names and dtypes of its columns."""
-        return self.frame.collect_schema()
+        """Names and dtypes of its columns; raises InputError if the query they come from does not run."""
+        return _schema_of(self.frame)
 
     def head(self, rows: int | None) -> LeadTable:
         """Its first rows; all of them for None."""
@@ -74,7 +75,7 @@ class LeadTable:
             wanted: comes with them as ``WANTED``.
 
         Raises:
-            InputError: if a lazy table cannot be read to its end.
+            InputError: if a query that brings them fails.
         """
         read: list[str | pl.Expr | pl.Series] = [*columns]
         if with_priority and self._priority is not None:
@@ -89,17 +90,48 @@ class LeadTable:
             )
             try:
                 yield from batches
-            except pl.exceptions.PolarsError as error:  # whose message may quote a lead
+            except (pl.exceptions.PolarsError, OSError) as error:
+                # not the error's own text, unless it is about a file: it quotes values
+                if isinstance(error, OSError):
+                    raise _unreadable(error) from None
                 raise InputError(
-                    f"The table cannot be read to its end ({type(error).__name__}): its file is damaged, or "
-                    "its query fails. Read it without enrichment to see why. What was bought is in the store."
+                    f"The query behind the table fails where its rows are read ({type(error).__name__}). "
+                    "Run it by itself to see where: collect() tells."
                 ) from None
+
+
+def _schema_of(frame: pl.DataFrame | pl.LazyFrame) -> pl.Schema:
+    """Names and dtypes; for a query they may be wrong, or its file missing."""
+    try:
+        return frame.collect_schema()
+    except OSError as error:
+        raise _unreadable(error) from None
+    except pl.exceptions.PolarsError as error:
+        said = _first_line(error)  # no row has been read: it is about names, not about values
+        raise InputError(
+            f"The query behind the table does not run ({type(error).__name__}): {said}. "
+            "Mend it; collect_schema() tells whether it runs."
+        ) from None
+
+
+def _unreadable(error: OSError) -> InputError:
+    return InputError(
+        f"A file that the table is read from cannot be read: {_first_line(error)}. "
+        "Is its path right, and may it be read?"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0].strip().rstrip(".")
 
 
 def _priority_of(frame: pl.DataFrame | pl.LazyFrame, priority: pl.Expr | None) -> pl.Expr | pl.Series | None:
     """One number per row: computed for a table that is there, an expression for one that is not."""
     if priority is None:
         return None
+    schema = _schema_of(frame)
+    for name in priority.meta.root_names():
+        require_column(schema, name, whose="The priority")
     number = priority.cast(pl.Float64, strict=isinstance(frame, pl.DataFrame)).fill_nan(None).alias(PRIORITY)
     try:
         if isinstance(frame, pl.LazyFrame):
@@ -109,8 +141,9 @@ def _priority_of(frame: pl.DataFrame | pl.LazyFrame, priority: pl.Expr | None) -
     except pl.exceptions.PolarsError as error:
         # not the error's own text: it quotes the table
         raise InputError(
-            f"The priority cannot be computed as one number per row ({type(error).__name__}): "
-            'it takes an expression over columns of the table, such as pl.col("deal_size").'
+            f"The priority cannot be computed as one number per row ({type(error).__name__}): it takes an "
+            'expression over columns of the table, such as pl.col("deal_size"); numbers in a column of text '
+            'become some with pl.col("deal_size").cast(pl.Float64, strict=False).'
         ) from None
     if len(value) != frame.height:
         raise InputError("The priority must be one number per row; an aggregate is one for all.")

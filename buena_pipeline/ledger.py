@@ -23,7 +23,7 @@ from buena_pipeline.plan import Batch
 from buena_pipeline.postings import Postings
 from buena_pipeline.rows import frame_of
 from buena_pipeline.schema import BLOCKS, IDENTITY_ROWS, REQUEST_ROWS, STATUS
-from buena_pipeline.store import EnrichmentStore, Extent, Transaction, digest_keys
+from buena_pipeline.store import EnrichmentStore, Extent, Traffic, Transaction, digest_keys
 from buena_pipeline.uuids import as_text
 
 Decide = Callable[[Lookup], pl.DataFrame]
@@ -68,7 +68,7 @@ class Turn:
         if account.limits is None:
             blocked = self._ledger.blocked_until(self._transaction, now=self.now)
             return (0, blocked) if blocked else (places, self.now)
-        traffic = self._transaction.traffic(account.name, now=self.now)
+        traffic = self._ledger.traffic = self._transaction.traffic(account.name, now=self.now)
         sent, limits = traffic.sent, account.limits
         for free in range(places):
             slot = next_slot(
@@ -133,6 +133,7 @@ class Ledger(Entries):
     Attributes:
         elsewhere: people whom somebody else turned out to be buying, or to have bought.
         is_alone: whether nobody has written anything to the file since the last turn.
+        traffic: what counted towards the rate limits at the last turn that asked; None before.
     """
 
     def __init__(self, store: EnrichmentStore, *, run_id: str, account: Account, decide: Decide) -> None:
@@ -144,6 +145,7 @@ class Ledger(Entries):
         self._marks: tuple[object, ...] = ()
         self._extent: Extent | None = None
         self.is_alone = False
+        self.traffic: Traffic | None = None
         self._others_acted = False
         self._blocked: datetime | None = None
         self._flying: list[_Flying] = []

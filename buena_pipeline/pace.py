@@ -90,7 +90,13 @@ def next_slot(
 
 
 def time_for(
-    requests: int, sent: Sequence[datetime] | pl.Series, limits: RateLimits, *, now: datetime
+    requests: int,
+    sent: Sequence[datetime] | pl.Series,
+    limits: RateLimits,
+    *,
+    now: datetime,
+    quota: Quota | None = None,
+    blocked_until: datetime | None = None,
 ) -> timedelta:
     """The shortest time in which so many requests can leave.
 
@@ -99,6 +105,8 @@ def time_for(
         sent: as for ``next_slot``.
         limits: as for ``next_slot``.
         now: the time, in UTC.
+        quota: as for ``next_slot``.
+        blocked_until: as for ``next_slot``.
 
     Returns:
         The time from now until the last one leaves, if each leaves at its ``next_slot``.
@@ -112,19 +120,29 @@ def time_for(
     allowed: dict[str, int] = {
         name: limit
         for name in WINDOWS
-        if (limit := getattr(limits, name)) is not None and len(sent) + requests > limit * 4 // 5
+        if (limit := _limit_of(name, limits, quota)) is not None and len(sent) + requests > limit * 4 // 5
     }
-    if requests < 1 or not allowed:
+    if requests < 1:
         return timedelta(0)
+    history = [min(moment, now) for moment in sent]
+    slot = next_slot(history, limits, now=now, quota=quota, blocked_until=blocked_until)
+    if not allowed:
+        return slot - now
     # of the windows that matter, the slowest repeats itself: one round of it tells all others
     slowest = max(allowed, key=lambda name: WINDOWS[name] / allowed[name])
     rounds, rest = divmod(requests - 1, allowed[slowest])
-    history = [min(moment, now) for moment in sent]
-    slot = now
-    for _ in range(rest + 1):
-        slot = next_slot(history, limits, now=slot)
+    for _ in range(rest):
         history.append(slot)
+        slot = next_slot(history, limits, now=slot, quota=quota)
     return slot - now + rounds * WINDOWS[slowest]
+
+
+def _limit_of(window: str, limits: RateLimits, quota: Quota | None) -> int | None:
+    """How many requests a window allows: by what the vendor said of it, else by what was agreed."""
+    if quota is not None and quota.window == window and 1 <= quota.limit < math.inf:
+        return int(quota.limit)
+    limit: int | None = getattr(limits, window)
+    return limit
 
 
 def _held_until(
@@ -137,14 +155,13 @@ def _held_until(
     """Until when the windows, as they stand at ``slot``, hold a request back; ``slot`` if none does."""
     held = [slot]
     for name, length in WINDOWS.items():
-        limit = getattr(limits, name)
+        limit = _limit_of(name, limits, quota)
         if quota is not None and quota.window == name:
             # no window outlasts its length, however far the vendor's clock is from ours
             resets_at = min(quota.resets_at, min(quota.observed_at, now) + _SLOWEST_ANSWER + length)
             if slot < resets_at:
                 held.append(_held_by_quota(sent, quota, resets_at, now))
                 continue
-            limit = int(quota.limit) if 1 <= quota.limit < math.inf else limit
         if limit is not None:
             held.append(_held_by_count(sent, limit, length, now, slot))
     if quota is not None and quota.window not in WINDOWS and not quota.remaining - _since(sent, quota) >= 1:

@@ -22,6 +22,7 @@ from buena_pipeline.client import BuenaClient
 from buena_pipeline.entries import Request
 from buena_pipeline.errors import SettingsError, StoreError
 from buena_pipeline.flights import Flights
+from buena_pipeline.forecast import Forecast
 from buena_pipeline.interrupt import Stop, recover
 from buena_pipeline.ledger import Ledger, Turn
 from buena_pipeline.plan import Batch
@@ -101,6 +102,7 @@ class Buyer:
         self._limited_at = self._not_before
         self._resets_at: datetime | None = None
         self._told: tuple[datetime | None, bool] = (None, False)
+        self._forecast = Forecast()
 
     @property
     def price(self) -> float:
@@ -117,7 +119,7 @@ class Buyer:
         """Credits of this run, with those that lost answers may have cost."""
         return self.bill.credits_used + self._perhaps
 
-    def buy(self, batches: Iterable[Batch], *, people: int) -> None:
+    def buy(self, batches: Iterable[Batch], *, people: int, requests: int = 0) -> None:
         """Buys the batches, in their order as far as answers allow.
 
         What became of them is in the ledger and in ``bill``: every person of the batches has an outcome
@@ -126,15 +128,18 @@ class Buyer:
         Args:
             batches: from ``plan.batches``.
             people: how many people are in them, for progress.
+            requests: how many batches there are, likewise.
 
         Raises:
             StoreError: if the store cannot be written; what was paid for is in the journal.
         """
         self._backlog.add(batches)
         self._total += people
+        self._forecast.expect(requests)
         try:
             while self._send():
-                self._flights.wait(self._held, spare=self._spare())
+                with self._forecast.idle(not self._flights):
+                    self._flights.wait(self._held, spare=self._spare())
                 self._land()
         except StoreError as error:
             self._break_off()
@@ -172,6 +177,7 @@ class Buyer:
             while unsent:
                 self._flights.send(unsent[0])
                 self.bill.requests += 1
+                self._forecast.sent()
                 unsent.popleft()
         except BaseException as error:
             # an interrupt may strike when the first of them has left; a closed client takes nothing
@@ -207,7 +213,9 @@ class Buyer:
 
     def _open(self, turn: Turn, batches: list[Batch]) -> None:
         """Opens requests for the batches, as far as limits and budgets reach; the others wait."""
+        people = sum(batch.people.height for batch in batches)
         batches = turn.still_open(batches)
+        self._total -= people - sum(batch.people.height for batch in batches)
         if self._terms.limited and not self._price.is_known:
             self._price.hear(turn.price())
         slots, slot = turn.slots(len(batches))
@@ -294,12 +302,32 @@ class Buyer:
         stopping = self._stop.is_set() and bool(self._flights)
         news = (waiting, stopping)
         if settled or (any(news) and news != self._told):
+            done = self._ledger.settled
             self._progress(
                 EnrichmentProgress(
-                    self._ledger.settled, self._total, self.bill.credits_used, waiting, stopping=stopping
+                    done,
+                    self._total,
+                    self.bill.credits_used,
+                    waiting,
+                    stopping=stopping,
+                    estimated_end=self._estimated_end(done),
                 )
             )
         self._told = news
+
+    def _estimated_end(self, done: int) -> datetime | None:
+        """When everybody can be bought; of those who will not be any more, nobody counts."""
+        flying = self._flights.people
+        return self._forecast.end(
+            now=datetime.now(UTC),
+            done=done,
+            flying=flying,
+            waiting=0 if self.bill.stopped is not None else self._total - done - flying,
+            limits=self._ledger.account.limits,
+            traffic=self._ledger.traffic,
+            blocked_until=self._not_before,
+            answer_takes=self._answer_takes,
+        )
 
     # --- what came back ---------------------------------------------------------------------------------
 

@@ -288,6 +288,14 @@ class EnrichmentProgress:
         credits_used: credits used so far.
         waiting_until: the rate limits let nothing leave before; None if nobody waits for them.
         stopping: the run was asked to stop, and waits for the answers on their way.
+        estimated_end: when everybody can be bought, in UTC: by the rate limits, which it is never before, and
+            by how fast answers have come; None as long as nobody can tell, and in the end. A run that would
+            have to wait for longer than its ``max_wait`` ends before, and defers the rest.
+
+    Example:
+        >>> progress = EnrichmentProgress(done=50, total=200, credits_used=46.0)
+        >>> f"{progress.done / progress.total:.0%}"
+        '25%'
     """
 
     done: int
@@ -295,6 +303,7 @@ class EnrichmentProgress:
     credits_used: float
     waiting_until: datetime | None = None
     stopping: bool = False
+    estimated_end: datetime | None = None
 
 
 Progress: TypeAlias = Callable[[EnrichmentProgress], None]

@@ -24,6 +24,7 @@ from buena_pipeline.lead_table import LeadTable
 from buena_pipeline.lookup import Lookup
 from buena_pipeline.on_demand import ClientOnDemand
 from buena_pipeline.plan import batches, decide, resolve_people
+from buena_pipeline.progress import shown
 from buena_pipeline.result import Bill, EnrichmentReport, Progress
 from buena_pipeline.schema import OUTCOME, RUN_ROWS
 from buena_pipeline.settings import EnrichmentOptions
@@ -48,7 +49,7 @@ class Run:
         store: where what is known is, and what is bought goes.
         options: the blocks that are wanted.
         terms: what may be spent, how old a block may be, how long to wait.
-        progress: called after each answer.
+        progress: called after each answer; True for a display.
         meter: to which what it spends is added, where it shares a budget.
     """
 
@@ -59,7 +60,7 @@ class Run:
         *,
         options: EnrichmentOptions,
         terms: Terms,
-        progress: Progress | None,
+        progress: Progress | bool | None,
         meter: Meter | None = None,
     ) -> None:
         self._client = client
@@ -205,10 +206,12 @@ class Run:
         decided = partial(self._decided, began=draft.began)
         ledger = Ledger(self._store, run_id=self._id, account=account, decide=decided)
         self._log("started", draft.rows, self._terms.to_json())
-        with self._store.living(self._id), stop_on_signals() as stop:
-            buyer = Buyer(
-                client, ledger, terms=self._terms, stop=stop, price=draft.price, progress=self._progress
-            )
+        with (
+            self._store.living(self._id),
+            stop_on_signals() as stop,
+            shown(self._progress) as progress,
+        ):
+            buyer = Buyer(client, ledger, terms=self._terms, stop=stop, price=draft.price, progress=progress)
             try:
                 self._settle(table, draft, marks=marks, ledger=ledger, buyer=buyer, stop=stop)
             except BaseException:
@@ -244,7 +247,8 @@ class Run:
             bought = draft.to_buy()
             if bought.height:
                 ledger.is_for(draft.keys_to_buy(), marks=marks)
-                buyer.buy(batches(bought), people=bought.height)
+                requests = 0 if self._progress is None else draft.count_requests()
+                buyer.buy(batches(bought), people=bought.height, requests=requests)
                 pauses = iter(_PAUSES)
             # leads that turn out cheaper than was assumed leave room for more
             cheaper = guessed and buyer.price < 1.0

@@ -43,7 +43,7 @@ def score_frame(frame: Frame, *, model: ScoringModel = _DEFAULT_MODEL, prefix: s
 
     Raises:
         ColumnError: if a scored column is missing or of another type, or the frame has been scored already.
-        InputError: if the frame is no polars frame.
+        InputError: if the frame is no polars frame, or the model no model.
 
     Example:
         >>> leads = pl.DataFrame(
@@ -64,6 +64,10 @@ def score_frame(frame: Frame, *, model: ScoringModel = _DEFAULT_MODEL, prefix: s
         raise InputError(
             f"score_frame takes a polars DataFrame or LazyFrame, not {type(frame).__name__}: "
             "turn other tables into one with pl.DataFrame(table)."
+        )
+    if not isinstance(model, ScoringModel):
+        raise InputError(
+            f"model takes a ScoringModel, such as ScoringModel.from_toml(path), not {type(model).__name__}."
         )
     schema = frame.collect_schema()
     _require_scorable(schema, prefix)

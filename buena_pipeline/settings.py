@@ -13,6 +13,8 @@ from buena_pipeline.schema import BLOCKS
 
 PRODUCTION_URL = "https://api.buena.ai/api/v2"
 
+_VENDORS_DOMAIN = ".buena.ai"
+
 
 @dataclass(frozen=True, slots=True)
 class EnrichmentOptions:
@@ -68,7 +70,7 @@ class EnrichmentOptions:
         """
         names = [blocks] if isinstance(blocks, str) or not isinstance(blocks, Iterable) else list(blocks)
         if unknown := sorted({str(name) for name in names if name not in BLOCKS}):
-            raise SettingsError(f"No such block: {', '.join(unknown)}. The vendor has {', '.join(BLOCKS)}.")
+            raise SettingsError(f"No such block: {', '.join(unknown)}. Name some of {', '.join(BLOCKS)}.")
         return cls(**{block: block in names for block in BLOCKS})
 
 
@@ -106,11 +108,19 @@ class RateLimits:
 
 def resolve_api_key(api_key: str | None) -> str:
     """The API key from the argument, else from ``BUENA_API_KEY``; raises SettingsError if there is none."""
+    if not isinstance(api_key, str | None):
+        raise SettingsError(f"The API key is text, such as bna_..., not {type(api_key).__name__}.")
     key = (api_key or os.environ.get("BUENA_API_KEY", "")).strip()
     if not key:
         raise SettingsError(
-            "No API key: set the environment variable BUENA_API_KEY, or pass "
-            'client=BuenaClient(api_key=...). Without a key, try the sandbox: "buena-pipeline demo".'
+            "No API key, so nothing was sent: set the environment variable BUENA_API_KEY to the key from the "
+            "vendor's settings page (export BUENA_API_KEY=bna_...), or pass client=BuenaClient(api_key=...). "
+            'Without a key, try the sandbox: "buena-pipeline demo".'
+        )
+    if "://" in key:
+        raise SettingsError(
+            "The API key is a URL. The address of the API goes into BUENA_BASE_URL, or base_url=; the key "
+            "begins with bna_."
         )
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise SettingsError(
@@ -122,6 +132,8 @@ def resolve_api_key(api_key: str | None) -> str:
 
 def resolve_base_url(base_url: str | None) -> str:
     """The API's base URL from the argument, else ``BUENA_BASE_URL``, else the vendor's production API."""
+    if not isinstance(base_url, str | None):
+        raise SettingsError(f"The base URL is text, such as {PRODUCTION_URL}, not {type(base_url).__name__}.")
     url = (base_url or os.environ.get("BUENA_BASE_URL", "") or PRODUCTION_URL).strip().rstrip("/")
     try:
         parts = urlsplit(url)
@@ -136,6 +148,11 @@ def resolve_base_url(base_url: str | None) -> str:
             "The base URL (BUENA_BASE_URL) is not one: it takes https:// or http://, a host and a path. "
             f"Default: {PRODUCTION_URL}"
         )
+    if parts.scheme == "http" and f".{host}".endswith(_VENDORS_DOMAIN):
+        raise SettingsError(
+            "The base URL (BUENA_BASE_URL) has http:// where the vendor's API has https://: the key would "
+            f"travel for everybody to read. Default: {PRODUCTION_URL}"
+        )
     if parts.username or parts.password or parts.query or parts.fragment:
         raise SettingsError(
             "The base URL (BUENA_BASE_URL) holds more than host and path: leave out user, password and "
@@ -146,7 +163,14 @@ def resolve_base_url(base_url: str | None) -> str:
 
 def resolve_store_path(path: str | os.PathLike[str] | None) -> Path:
     """The store's file from the argument, else ``BUENA_STORE``, else ``buena.duckdb`` where one works."""
-    return Path(path or os.environ.get("BUENA_STORE", "") or "buena.duckdb").expanduser()
+    place = Path(path or os.environ.get("BUENA_STORE", "") or "buena.duckdb")
+    try:
+        return place.expanduser()
+    except RuntimeError:
+        raise SettingsError(
+            f"The path {place} of the store begins with the home folder of somebody who is not known here: "
+            "write it out."
+        ) from None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

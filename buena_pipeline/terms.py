@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from numbers import Integral, Real
 from typing import Final
 
 from buena_pipeline.errors import InputError
@@ -109,7 +110,7 @@ class Terms:
         return cls(
             max_age=_duration("max_age", max_age),
             retry_failed_after=_duration("retry_failed_after", retry_failed_after),
-            retry_unknown=bool(retry_unknown),
+            retry_unknown=_flag("retry_unknown", retry_unknown),
             max_credits=_budget("max_credits", max_credits),
             daily_credits=_budget("daily_credits", daily_credits),
             max_wait=_seconds("max_wait", max_wait),
@@ -137,15 +138,25 @@ def affordable(left: float, price: float) -> int:
 def _budget(name: str, value: object) -> float | None:
     if value is None or value == math.inf:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-        raise InputError(f"{name} takes a number from 0 on, or None for no limit.")
+    if isinstance(value, bool) or not isinstance(value, Real) or not float(value) >= 0:
+        raise InputError(
+            f"{name} takes a number of credits from 0 on, or None for no limit; not {value!r:.40}."
+        )
+    return int(value) if isinstance(value, Integral) else float(value)
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise InputError(f"{name} takes True or False, not {value!r:.40}.")
     return value
 
 
 def _seconds(name: str, value: object) -> float:
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
-        raise InputError(f"{name} takes a timedelta, or seconds, from 0 on.")
+        raise InputError(
+            f"{name} takes a datetime.timedelta, or seconds as a number, from 0 on; not {value!r:.40}."
+        )
     return min(float(seconds), _LONGEST.total_seconds())
 
 
@@ -155,5 +166,8 @@ def _duration(name: str, value: object) -> timedelta | None:
     if isinstance(value, timedelta) and value > _LONGEST:
         return None  # older than any answer can be
     if not isinstance(value, timedelta) or value < timedelta(0):
-        raise InputError(f"{name} takes a datetime.timedelta from 0 on, such as timedelta(days=90), or None.")
+        raise InputError(
+            f"{name} takes a datetime.timedelta from 0 on, such as timedelta(days=90), or None for any age; "
+            f"not {value!r:.40}."
+        )
     return value

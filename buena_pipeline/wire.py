@@ -227,6 +227,13 @@ def interpret(  # noqa: PLR0911 - the vendor's table of answers, one return a ro
             return Unknown(f"a gateway lost the vendor's answer ({status})")
     if status >= 500:
         return ServerFault(f"the vendor answered {status}")
+    if 300 <= status < 400:
+        return Halt(
+            VendorError(
+                f"The API answered {status}, a redirect, which is not followed: the key would go with it. "
+                "Put the address it leads to, with https://, into BUENA_BASE_URL. Nothing was charged."
+            )
+        )
     return Halt(
         VendorError(
             f"The API answered {status}, which no enrichment request should get: "

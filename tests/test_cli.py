@@ -225,7 +225,7 @@ def test_a_score_of_ones_own(cli: Callable[..., Ran], vendor: Sandbox) -> None:
         (["leads.doc", "-o", "out.csv"], ["leads.doc", "no known ending", ".xlsx"]),
         (["ragged.csv", "-o", "out.csv"], ["ragged.csv, line 3: a record of 1"]),
         (["nobody.csv", "-o", "out.csv"], ["No column says who the leads are", "--column FIELD=NAME"]),
-        (["double.csv", "-o", "out.csv"], ['"Company" and "Organization"', "--column FIELD=NAME"]),
+        (["double.csv", "-o", "out.csv"], ['"Company" and "Organization"', "--column company=Company"]),
         (["done.csv", "-o", "out.csv"], ["would overwrite", "buena_status"]),
         (["scored.csv", "-o", "out.csv", "--score"], ["scored already", "buena_score"]),
         (["leads.csv", "-o", "out.doc"], ["out.doc", "no known ending"]),
@@ -425,7 +425,7 @@ def test_a_terminal_gets_a_bar(vendor: Sandbox) -> None:
     text = shown.decode()
     assert process.returncode == 0, text
     assert "━" in text
-    assert "credits ·" in text
+    assert re.search(r"people · .* credits", text)
     assert "bought" in text
     assert not re.search(r"\x1b\[[\d;]*3\d", text)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -15,8 +16,9 @@ from buena_pipeline.cli.display import amount, console, describe_report, frame_t
 from buena_pipeline.cli.doctor import Check, examine
 from buena_pipeline.cli.exits import EXIT_CODES, exit_code
 from buena_pipeline.cli.options import parse_columns, parse_duration, parse_priority
-from buena_pipeline.cli.progress import PlainProgress, show_progress
+from buena_pipeline.cli.progress import show_progress
 from buena_pipeline.errors import BuenaError, ColumnError, InputError
+from buena_pipeline.progress import ProgressLines
 from buena_pipeline.result import EnrichmentProgress
 
 
@@ -77,7 +79,7 @@ def test_priority() -> None:
     for name in ("name", "tags"):
         with pytest.raises(ColumnError, match="no numbers"):
             parse_priority(frame, name)
-    with pytest.raises(ColumnError, match=r'no column "sice" in the table\. It has size, name, tags'):
+    with pytest.raises(ColumnError, match=r'asks .*"sice".*mean "size"\?.*"size", "name", "tags"'):
         parse_priority(frame, "sice")
 
 
@@ -106,7 +108,7 @@ def test_every_error_has_an_exit_code() -> None:
 def test_plain_progress_tells_tenths_and_minutes() -> None:
     """A line for each tenth, however fast; while a tenth takes long, a line a minute."""
     now, file = 0.0, io.StringIO()
-    tell = PlainProgress(Console(file=file, width=40), clock=lambda: now)
+    tell = ProgressLines(partial(print, file=file), clock=lambda: now)
     for done in range(0, 1001, 5):
         tell(EnrichmentProgress(done, 1000, done * 0.5))
     lines = file.getvalue().splitlines()
@@ -116,7 +118,7 @@ def test_plain_progress_tells_tenths_and_minutes() -> None:
     ]
 
     file.truncate(0)
-    tell = PlainProgress(Console(file=file, width=40), clock=lambda: now)
+    tell = ProgressLines(partial(print, file=file), clock=lambda: now)
     for minute in range(5):
         now = minute * 40.0
         tell(EnrichmentProgress(minute, 1000, 0))

@@ -786,7 +786,10 @@ def test_health_that_does_not_come() -> None:
     """A server that accepts and says nothing is as good as none."""
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"http://127.0.0.1:{mute.getsockname()[1]}"
-        with BuenaClient(KEY, url, timeout=0.05) as client, pytest.raises(UnreachableError, match="Timeout"):
+        with (
+            BuenaClient(KEY, url, timeout=0.05) as client,
+            pytest.raises(UnreachableError, match="no answer came in time"),
+        ):
             client.health()
 
 
@@ -845,7 +848,7 @@ def test_health_is_read_tolerantly(body: bytes, expected: Health) -> None:
 )
 def test_arguments_out_of_range(arguments: dict[str, Any]) -> None:
     """What cannot work is refused when the client is made, not when money is at stake."""
-    with pytest.raises(SettingsError, match=r"concurrency.*attempts.*timeout"):
+    with pytest.raises(SettingsError, match=rf"{next(iter(arguments))} of BuenaClient takes"):
         BuenaClient(KEY, **arguments)
 
 

@@ -72,7 +72,7 @@ def test_options_of_an_unknown_block() -> None:
     with pytest.raises(SettingsError) as caught:
         EnrichmentOptions.of(["contact", "phone", "bio"])
     assert str(caught.value) == (
-        "No such block: bio, phone. The vendor has personal, company, social, contact."
+        "No such block: bio, phone. Name some of personal, company, social, contact."
     )
 
 
@@ -99,7 +99,10 @@ def test_no_key(environment: str | None, monkeypatch: pytest.MonkeyPatch) -> Non
     """Without a key the message names the variable, the argument and the way to try it for nothing."""
     if environment is not None:
         monkeypatch.setenv("BUENA_API_KEY", environment)
-    with pytest.raises(SettingsError, match=r"^No API key: .*BUENA_API_KEY.*BuenaClient\(api_key=.*sandbox"):
+    with pytest.raises(
+        SettingsError,
+        match=r"^No API key, .*BUENA_API_KEY.*BuenaClient\(api_key=.*sandbox",
+    ):
         resolve_api_key(None)
 
 

@@ -752,9 +752,9 @@ def test_a_journal_entry_that_does_not_fit_leaves_nothing_behind(tmp_path: Path)
 
 
 def test_a_folder_in_the_place_of_the_file_is_a_clear_error(store: EnrichmentStore) -> None:
-    """What DuckDB says of it is about the file, so it is told."""
+    """It says what to name instead."""
     store.path.mkdir()
-    with pytest.raises(StoreError, match=r"cannot be used \(IOException: .*Is a directory\)"):
+    with pytest.raises(NotAStoreError, match=r"is a folder; the store is a file: name one in it"):
         store.stats()
     assert list(store.path.iterdir()) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 import warnings
@@ -13,21 +14,22 @@ from typer.core import TyperGroup
 
 from buena_pipeline import __version__
 from buena_pipeline.cli.enriching import demo, enrich, plan, score
-from buena_pipeline.cli.exits import EXIT_CODES, INTERRUPTED, exit_code
+from buena_pipeline.cli.exits import EXIT_CODES, INTERRUPTED, OWN_FAULT, USAGE, exit_code
 from buena_pipeline.cli.ledger import ledger
 from buena_pipeline.cli.privacy import forget, retention, suppress
 from buena_pipeline.cli.report import report
 from buena_pipeline.cli.runs import end_early
 from buena_pipeline.cli.tools import doctor, sandbox, sql
-from buena_pipeline.errors import BuenaError, ColumnError
+from buena_pipeline.cli.wording import as_on_the_shell
+from buena_pipeline.errors import BuenaError
 from buena_pipeline.interrupt import Interrupted, Terminated
 from buena_pipeline.store import JournalWarning
 
 _EXAMPLES: Final[dict[Callable[..., None], str]] = {
-    enrich: "buena-pipeline enrich leads.csv -o enriched.parquet --max-credits 500 --score",
+    enrich: "buena-pipeline enrich leads.csv -o out.parquet --max-credits 500 --score",
     plan: "buena-pipeline plan leads.csv --options company --max-age none",
     score: "buena-pipeline score enriched.parquet -o scored.csv --model model.toml",
-    demo: "buena-pipeline demo && buena-pipeline sql 'from coverage' --store demo.duckdb",
+    demo: "buena-pipeline demo && buena-pipeline ledger --store demo.duckdb",
     sql: "buena-pipeline sql 'from credits_by_day' --format csv",
     ledger: "buena-pipeline ledger --store buena.duckdb",
     report: "buena-pipeline report --store buena.duckdb -o report.html",
@@ -49,9 +51,7 @@ class _Commands(TyperGroup):
         except BuenaError as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            here = isinstance(error, ColumnError) and "columns=" in str(error)
-            hint = " On the command line: --column FIELD=NAME." if here else ""
-            sys.stderr.write(f"error: {error}{hint}\n")
+            sys.stderr.write(f"error: {as_on_the_shell(str(error))}\n")
             raise typer.Exit(exit_code(error)) from None
         except (Interrupted, Terminated) as stop:
             end_early(stop)
@@ -63,10 +63,19 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    epilog="\n".join(["\b", "Exit codes:", *(f"  {code:<3}  {text}" for code, text in EXIT_CODES.items())]),
+    epilog="\n".join(
+        [
+            "\b",
+            "Example:",
+            "  buena-pipeline demo",
+            "",
+            "\b",
+            "Exit codes:",
+            *(f" {code:<3}  {text}" for code, text in EXIT_CODES.items()),
+        ]
+    ),
 )
 
 
@@ -78,6 +87,17 @@ def run(args: Sequence[str] | None = None) -> int:
             app(args=args, prog_name="buena-pipeline")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
+    except OSError as error:
+        sys.stderr.write(f"error: what was asked for cannot be written: {error.strerror or error}.\n")
+        return USAGE
+    except Exception as error:  # noqa: BLE001 - a fault of ours; what it says may quote a lead
+        if os.environ.get("BUENA_DEBUG") or "--debug" in (sys.argv if args is None else args):
+            traceback.print_exc()
+        sys.stderr.write(
+            f"error: buena-pipeline itself failed ({type(error).__name__}). What was bought is in the store. "
+            "With --debug before the command it shows where: please report that.\n"
+        )
+        return OWN_FAULT
     return 0
 
 
@@ -110,10 +130,16 @@ def _main(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", envvar="BUENA_DEBUG", help="Show where an error comes from.")
+        bool,
+        typer.Option(
+            "--debug",
+            envvar="BUENA_DEBUG",
+            show_envvar=False,
+            help="Show where an error comes from; as BUENA_DEBUG=1.",
+        ),
     ] = False,
 ) -> None:
-    """Enrich tables of sales leads: nobody is paid for twice, the table comes back whole."""
+    """Enrich tables of leads: nobody is paid for twice, all rows come back."""
 
 
 for _command, _example in _EXAMPLES.items():

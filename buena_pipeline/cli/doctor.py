@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Literal
@@ -19,10 +19,11 @@ from buena_pipeline import __version__
 from buena_pipeline.cli.display import amount
 from buena_pipeline.client import BuenaClient
 from buena_pipeline.errors import BuenaError
-from buena_pipeline.settings import resolve_base_url, resolve_store_key, resolve_store_path
+from buena_pipeline.settings import resolve_api_key, resolve_base_url, resolve_store_key, resolve_store_path
 from buena_pipeline.store import EnrichmentStore
 from buena_pipeline.store.encryption import INSTALL, crypto_is_installed
 from buena_pipeline.store.integrity import RESOLVE_THEMSELVES
+from buena_pipeline.store.migrations import SCHEMA_VERSION
 
 _PACKAGES: Final = ("polars", "duckdb", "httpx", "pyarrow")
 _EXTRAS: Final = {
@@ -35,6 +36,7 @@ _EXTRAS: Final = {
     "great-tables": "report",
     "vl-convert-python": "report",
 }
+_API_VERSION: Final = "2."
 _KEY_FORM: Final = re.compile(r"bna_[0-9a-fA-F]{64}")
 
 
@@ -72,6 +74,13 @@ def _versions() -> Iterator[Check]:
     """The versions of what runs here."""
     core = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     yield Check("ok", "versions", f"buena-pipeline {__version__}, Python {platform.python_version()}, {core}")
+    if unfit := list(unfit_packages(requires("buena-pipeline") or [])):
+        yield Check(
+            "fail",
+            "versions",
+            "; ".join(f"{name} {found} is installed, {wanted} is needed" for name, found, wanted in unfit),
+            "pip install --upgrade buena-pipeline, in an environment of its own",
+        )
     missing = sorted({extra for name, extra in _EXTRAS.items() if not _installed(name)})
     if missing:
         extras = ",".join(missing)
@@ -81,6 +90,35 @@ def _versions() -> Iterator[Check]:
             f"not installed: {extras}",
             f'pip install "buena-pipeline[{extras}]", if you need it',
         )
+
+
+def unfit_packages(requirements: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """The packages that are installed in a version that does not do.
+
+    Args:
+        requirements: as the metadata of a package has them; those of packages that are not here are left out.
+
+    Yields:
+        Name, version that is here, and versions that do.
+
+    Example:
+        >>> [name for name, _, _ in unfit_packages(["polars<0.1", "httpx>=0.1", "no-such-package>=1"])]
+        ['polars']
+    """
+    for requirement in requirements:
+        match = re.match(r"([\w.-]+)(?:\[[^\]]*\])?\s*([<>=!~.,\d\s]*)", requirement)
+        if match is None or not _installed(match[1]):
+            continue
+        found = _numbers(version(match[1]))
+        bounds = re.findall(r"(>=|<)\s*(\d+(?:\.\d+)*)", match[2])
+        if any((found < _numbers(bound)) == (sign == ">=") for sign, bound in bounds):
+            yield match[1], version(match[1]), match[2].strip()
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """A version as numbers that can be compared."""
+    numbers = [int(number) for number in re.findall(r"\d+", text.partition("+")[0])]
+    return tuple(numbers + [0] * (4 - len(numbers)))
 
 
 def _installed(package: str) -> bool:
@@ -96,6 +134,11 @@ def _api() -> Iterator[Check]:
     key = os.environ.get("BUENA_API_KEY", "").strip()
     if not key:
         yield Check("fail", "key", "not set", "export BUENA_API_KEY=bna_..., from the vendor's settings page")
+        return
+    try:
+        resolve_api_key(None)
+    except BuenaError as error:
+        yield Check("fail", "key", str(error))
         return
     form = "of the form bna_ + 64 hex digits" if _KEY_FORM.fullmatch(key) else "of an older form"
     yield Check("ok", "key", f"set, {form}")
@@ -115,6 +158,13 @@ def _api() -> Iterator[Check]:
         f"{health.status}, version {health.version}, at {url}",
         "" if healthy else "the vendor has trouble: runs may defer people",
     )
+    if not health.version.startswith(_API_VERSION):
+        yield Check(
+            "warn",
+            "API",
+            f"version {health.version}; this release was made for {_API_VERSION}x",
+            "pip install --upgrade buena-pipeline",
+        )
     if health.may_enrich:
         yield Check("ok", "permissions", ", ".join(health.permissions))
     else:
@@ -168,12 +218,20 @@ def _store(path: Path, lock_timeout: float) -> Iterator[Check]:
     except BuenaError as error:
         yield Check("fail", "store", str(error))
         return
+    older = f" (the next run raises it to {SCHEMA_VERSION})" if schema < SCHEMA_VERSION else ""
     yield Check(
         "ok",
         "store",
-        f"{path}: schema version {schema}, {stats.people:,} people, {stats.failures:,} not found, "
+        f"{path}: schema version {schema}{older}, {stats.people:,} people, {stats.failures:,} not found, "
         f"{stats.requests:,} requests, {amount(stats.credits_used)} credits, {stats.file_bytes / 1e6:.1f} MB",
     )
+    if not (os.access(path, os.W_OK) and os.access(path.resolve().parent, os.W_OK)):
+        yield Check(
+            "fail",
+            "store",
+            f"{path} or its folder is write-protected: it can be read, but nothing bought",
+            "make both writable, or name another with --store",
+        )
     yield from _integrity(checks)
 
 

@@ -23,7 +23,7 @@ from buena_pipeline.cli.runs import (
 )
 from buena_pipeline.client import BuenaClient
 from buena_pipeline.enrich import Enricher
-from buena_pipeline.errors import FileFormatError
+from buena_pipeline.errors import FileFormatError, InputError
 from buena_pipeline.files import check_output, read_table, scan_table, write_table
 from buena_pipeline.files.plain import with_lists
 from buena_pipeline.score import score_frame
@@ -57,6 +57,8 @@ def enrich(
 
     Every row comes back, in its place, with a status and a reason. The output is written whole or not at all.
     """
+    if model is not None and not score:
+        raise InputError("--model says how to score: add --score, or leave it out.")
     table = scan_table(source)
     check_output(output, table)
     scored = make_scorer(table, model=model, prefix=prefix) if score else None
@@ -84,7 +86,7 @@ def enrich(
         result = enricher.run(table)
     try:
         write_table(scored(result.frame) if scored else result.frame, output)
-    except FileFormatError as error:
+    except InputError as error:
         raise FileFormatError(
             f"{error} What was bought is in the store: run again, with another -o if need be, and it costs "
             "nothing."

@@ -12,6 +12,7 @@ USAGE: Final = 2
 VENDOR: Final = 3
 STORE: Final = 4
 PARTIAL: Final = 5
+OWN_FAULT: Final = 70
 INTERRUPTED: Final = 130
 TERMINATED: Final = 143
 
@@ -22,6 +23,7 @@ EXIT_CODES: Final = {
     VENDOR: "the vendor stopped the run (401, 403), or nobody answers",
     STORE: "the store cannot be used",
     PARTIAL: "done, but some people were deferred: run again",
+    OWN_FAULT: "buena-pipeline itself failed: a fault to report",
     INTERRUPTED: "interrupted; what was bought is in the store",
     TERMINATED: "the same, by SIGTERM",
 }

@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import polars as pl
 import typer
 
+from buena_pipeline.columns import require_column
 from buena_pipeline.errors import ColumnError, InputError
 from buena_pipeline.schema import DEFAULT_PREFIX
 
@@ -141,11 +142,7 @@ def parse_priority(frame: pl.LazyFrame, column: str | None) -> pl.Expr | None:
     if column is None:
         return None
     schema = frame.collect_schema()
-    if column not in schema:
-        raise ColumnError(
-            f'--priority: there is no column "{column}" in the table. It has {", ".join(schema)}.',
-            columns=(column,),
-        )
+    require_column(schema, column, whose="--priority")
     number = pl.col(column).cast(pl.Float64, strict=False)
     has_none = pl.len().gt(0) & number.is_null().all()
     if schema[column].is_nested() or frame.select(has_none).collect().item():

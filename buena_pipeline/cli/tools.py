@@ -14,6 +14,7 @@ from buena_pipeline.cli import options
 from buena_pipeline.cli.display import amount, console, frame_table, markdown_table
 from buena_pipeline.cli.doctor import examine
 from buena_pipeline.cli.exits import FAULT
+from buena_pipeline.cli.wording import as_on_the_shell
 from buena_pipeline.errors import InputError
 from buena_pipeline.files import write_table, write_text
 from buena_pipeline.files.plain import json_ready, plain_columns
@@ -132,7 +133,8 @@ def doctor(
     out, failed = console(), False
     for check in examine(store, lock_timeout=lock_timeout):
         advice = f"\n{'':19}-> {check.advice}" if check.advice else ""
-        out.print(f"{check.level:<5} {check.name:<12} {check.finding}{advice}", soft_wrap=True)
+        finding = as_on_the_shell(check.finding)
+        out.print(f"{check.level:<5} {check.name:<12} {finding}{advice}", soft_wrap=True)
         failed |= check.level == "fail"
     if failed:
         raise typer.Exit(FAULT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import dagster as dg
@@ -14,6 +15,7 @@ from buena_pipeline.columns import find_columns
 from buena_pipeline.dagster.metadata import lineage, of_report, preview, reasons, table_schema
 from buena_pipeline.enrich import Enricher
 from buena_pipeline.errors import BuenaError
+from buena_pipeline.progress import in_words, outlook
 from buena_pipeline.result import EnrichmentProgress, EnrichmentReport, Progress
 from buena_pipeline.terms import Terms
 
@@ -141,10 +143,8 @@ def progress_in(log: Any) -> Progress:
         if not waits and time.monotonic() - spoke < _NEWS:
             return
         spoke, waiting_until = time.monotonic(), progress.waiting_until
-        news = f"{progress.done:,} of {progress.total:,} people, {progress.credits_used:,g} credits used"
-        if waits:
-            news += f"; waiting until {waiting_until:%H:%M:%S} UTC for the rate limit"
-        log.info(news)
+        ends = outlook(progress, now=datetime.now(UTC))
+        log.info(", ".join(filter(None, [in_words(progress), ends])))
 
     return told
 

@@ -90,6 +90,10 @@ def _as_utf8(data: bytes, name: str) -> bytes:
             raise FileFormatError(f"{name} is no delimited text. It is {what}.")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         data = _recoded(data, "utf-16", name)
+    elif b"\0" in data[:_BLOCK]:
+        raise FileFormatError(
+            f"{name} is no text: it has zero bytes. Save it as CSV in UTF-8; a sheet has the ending .xlsx."
+        )
     elif not _is_utf8(data):
         _require_not_damaged(data, name)
         data = _recoded(data, "cp1252", name)

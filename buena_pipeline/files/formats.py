@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -146,6 +147,8 @@ def check_output(path: Path, frame: pl.DataFrame | pl.LazyFrame) -> None:
         Traceback (most recent call last):
         buena_pipeline.errors.FileFormatError: leads.doc: no known ending. Known are .csv, .tsv, ...
     """
+    if path.is_dir():
+        raise FileFormatError(f"{path} is a folder: name a file in it, such as {path / 'enriched.parquet'}.")
     file_format = _format_of(path)
     with _explained(f"{path} cannot be written"):
         _require_replaceable(path)
@@ -169,13 +172,27 @@ def _format_of(path: Path, ending: str | None = None) -> _Format:
 def _readable(path: Path) -> _Format:
     """The format of a file that is there, and not empty."""
     file_format = _format_of(path)
-    if not path.is_file():
-        what = "is a folder, not a file" if path.is_dir() else "does not exist: is the name right?"
-        raise FileFormatError(f"{path} {what}")
+    if path.is_dir():
+        raise FileFormatError(f"{path} is a folder, not a file: name a file in it.")
+    if not path.exists():
+        raise FileFormatError(f"{path} does not exist{_similar(path)}")
     with _explained(f"{path} cannot be read"):
-        if path.stat().st_size == 0:
-            raise FileFormatError(f"{path} is empty.")
+        if path.is_file() and path.stat().st_size == 0:
+            raise FileFormatError(
+                f"{path} is empty (0 bytes): a table has at least the names of its columns. Export it again."
+            )
     return file_format
+
+
+def _similar(path: Path) -> str:
+    """The end of a sentence about a file that is not there: what is there instead."""
+    if not path.parent.is_dir():
+        return f": there is no folder {path.parent}."
+    with suppress(OSError):
+        names = [entry.name for entry in path.parent.iterdir() if entry.suffix.lower() in _FORMATS]
+        if close := difflib.get_close_matches(path.name, names, n=3, cutoff=0.75):
+            return f": did you mean {' or '.join(str(path.with_name(name)) for name in close)}?"
+    return f" in {path.parent.resolve()}: is the name right?"
 
 
 def _read_delimited(path: Path) -> pl.DataFrame:
@@ -216,7 +233,7 @@ def _require_replaceable(path: Path) -> None:
     if path.exists() and not path.is_file():
         raise FileFormatError(f"{path} is not a regular file, so it cannot be replaced whole.")
     if path.exists() and not os.access(path, os.W_OK):
-        raise FileFormatError(f"{path} is write-protected.")
+        raise FileFormatError(f"{path} is write-protected: name another file, or make it writable.")
 
 
 @contextmanager
@@ -224,7 +241,9 @@ def _drafting(path: Path) -> Iterator[Path]:
     """A file name beside ``path`` to write to; what was written is removed at the end."""
     draft = path.resolve().with_name(f".buena-{secrets.token_hex(4)}.partial")
     if not draft.parent.is_dir():
-        raise FileFormatError(f"{path} cannot be written: the folder {draft.parent} does not exist.")
+        raise FileFormatError(
+            f"{path} cannot be written: the folder {draft.parent} does not exist. Create it, or name another."
+        )
     draft.touch()
     try:
         yield draft
@@ -268,4 +287,5 @@ def _explained(what: str) -> Iterator[None]:
         raise FileFormatError(f"{what}: {error.strerror or error}.") from None
     except Exception as error:  # noqa: BLE001 - every reader and writer has exceptions of its own
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise FileFormatError(f"{what}: {reason}.") from None
+        cure = "Is the file whole, and of the format that its ending names?" if "be read" in what else ""
+        raise FileFormatError(f"{what}: {reason.rstrip('.')}. {cure}".rstrip()) from None

@@ -112,6 +112,10 @@ class Sandbox:
             isinstance(per_hour, bool) or not isinstance(per_hour, int) or per_hour < 1
         ):
             raise SettingsError("Sandbox(enrichments_per_hour=...) takes a whole number from 1 on, or None.")
+        if not isinstance(limits, RateLimits | None):
+            raise SettingsError(
+                "Sandbox(limits=...) takes RateLimits, such as RateLimits(minute=60), or None for no limits."
+            )
         self._port = port
         self._latency = latency
         self._api_key = api_key or f"bna_{digest(seed, 'api key', size=32)}"

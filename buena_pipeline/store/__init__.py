@@ -4,7 +4,7 @@ from buena_pipeline.store.digests import digest_columns, digest_keys
 from buena_pipeline.store.enrichment_store import EnrichmentStore, StoreStats
 from buena_pipeline.store.journal import JournalWarning
 from buena_pipeline.store.single_leads import Finding, Key
-from buena_pipeline.store.transaction import Extent, Transaction
+from buena_pipeline.store.transaction import Extent, Traffic, Transaction
 
 __all__ = [
     "EnrichmentStore",
@@ -13,6 +13,7 @@ __all__ = [
     "JournalWarning",
     "Key",
     "StoreStats",
+    "Traffic",
     "Transaction",
     "digest_columns",
     "digest_keys",

@@ -198,10 +198,11 @@ class Database:
         if self.read_only and not self.path.exists():
             raise diagnosis.missing(self.path)
         if not self.path.parent.is_dir():
-            raise StoreError(
-                f"The folder {self.path.parent} for the store does not exist: create it, or name another.",
-                path=str(self.path),
-            )
+            is_there = self.path.parent.exists()
+            what = "is no folder: name another" if is_there else "does not exist: create it, or name another"
+            raise StoreError(f"The folder {self.path.parent} for the store {what}.", path=str(self.path))
+        if self.path.is_dir():
+            raise diagnosis.not_a_file(self.path)
         import filelock
 
         sidecar = self._sidecar
@@ -265,6 +266,8 @@ class Database:
             except OSError as error:
                 raise diagnosis.not_created(error, self.path) from None
         elif self._checked != identity:
+            if self.path.stat().st_size == 0:
+                raise diagnosis.empty(self.path)
             self._migrate(lock_timeout, watch)
         self._checked = self._identity()
 

@@ -18,6 +18,7 @@ from buena_pipeline.errors import (
     StoreDamagedError,
     StoreError,
     StoreLockedError,
+    StoreVersionError,
 )
 
 _DAMAGE: Final = re.compile(
@@ -62,6 +63,31 @@ def missing(path: Path) -> NotAStoreError:
     return NotAStoreError(f"There is no store at {path}: is the path right?", path=str(path))
 
 
+def foreign(path: Path, what: str) -> NotAStoreError:
+    """There is something else."""
+    return NotAStoreError(
+        f"The file {path} {what}. Name another file for the store; this one was left as it is.",
+        path=str(path),
+    )
+
+
+def not_a_file(path: Path) -> NotAStoreError:
+    """There is a folder."""
+    return NotAStoreError(
+        f"{path} is a folder; the store is a file: name one in it, such as {path / 'buena.duckdb'}.",
+        path=str(path),
+    )
+
+
+def empty(path: Path) -> NotAStoreError:
+    """There is a file of no bytes, as touch makes it."""
+    return NotAStoreError(
+        f"The file {path} is empty, which no DuckDB database is: delete it, and the first run makes the "
+        "store, or name another file.",
+        path=str(path),
+    )
+
+
 def in_use(path: Path, *, by: str, waited: float) -> StoreLockedError:
     """Somebody who takes turns with us had the file for too long."""
     return StoreLockedError(
@@ -80,7 +106,9 @@ def not_created(error: OSError, path: Path) -> StoreError:
     )
 
 
-def explain(error: duckdb.Error, path: Path, *, waited: float) -> StoreError:
+def explain(  # noqa: PLR0911 - one return a cause
+    error: duckdb.Error, path: Path, *, waited: float
+) -> StoreError:
     """Why a store cannot be used, after so many seconds of waiting for others."""
     text, place = str(error), str(path)
     if is_locked(error):
@@ -97,10 +125,18 @@ def explain(error: duckdb.Error, path: Path, *, waited: float) -> StoreError:
             "Close that connection, or query with EnrichmentStore.sql().",
             path=place,
         )
+    if "Permission denied" in text:
+        return StoreError(
+            f"The store {place} may not be opened by this user: permission denied. Make it readable and "
+            "writable for you, with its folder, or name another file.",
+            path=place,
+        )
     if "not a valid DuckDB database file" in text:
-        return NotAStoreError(
-            f"The file {place} is not a DuckDB database. Name another file for the store; "
-            "this one was left as it is.",
+        return foreign(path, "is not a DuckDB database")
+    if "newer version of DuckDB" in text or "version number" in text:
+        return StoreVersionError(
+            f"The store {place} was written anew by a newer DuckDB than is installed here "
+            f"({duckdb.__version__}). Upgrade: pip install --upgrade duckdb",
             path=place,
         )
     if mistake := _key_mistake(text):
@@ -109,7 +145,11 @@ def explain(error: duckdb.Error, path: Path, *, waited: float) -> StoreError:
         return StoreDamagedError(_damage(place, text.splitlines()[0]), path=place)
     # other errors may quote a value
     said = f": {text.splitlines()[0]}" if isinstance(error, TELLING) else ""
-    return StoreError(f"The store {place} cannot be used ({type(error).__name__}{said})", path=place)
+    return StoreError(
+        f"The store {place} cannot be used ({type(error).__name__}{said.rstrip('.')}). "
+        "Was it changed by another program, or copied in part? Restore a backup, or name another file.",
+        path=place,
+    )
 
 
 def not_written(error: duckdb.Error, path: Path) -> StoreError:
@@ -150,7 +190,9 @@ def _said(error: duckdb.Error) -> str:
     text = str(error)
     # no value is in what DuckDB says of a database opened for reading, before it has run anything
     writes = isinstance(error, duckdb.InvalidInputException) and "attached in read-only mode" in text
-    if isinstance(error, _ABOUT_THE_QUERY) or writes:
+    # nor in what it says of placeholders, and of files that it does not find
+    asks = re.search(r"^Invalid Input Error: (Values were not|Parameter argument)|IO Error: No files", text)
+    if isinstance(error, _ABOUT_THE_QUERY) or writes or asks:
         return text
     if isinstance(error, duckdb.ConversionException):
         return "a value cannot be converted to the type asked for; try_cast makes it null instead."

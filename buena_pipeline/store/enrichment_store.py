@@ -15,7 +15,7 @@ from typing import Any, Final
 import duckdb
 import polars as pl
 
-from buena_pipeline.errors import NotAStoreError, QueryError, SettingsError, StoreError
+from buena_pipeline.errors import InputError, NotAStoreError, QueryError, SettingsError, StoreError
 from buena_pipeline.settings import resolve_store_key, resolve_store_path
 from buena_pipeline.store import erasure, suppression
 from buena_pipeline.store.diagnosis import is_damage, query_fails
@@ -60,6 +60,7 @@ class EnrichmentStore(JournaledStore):
         lock_timeout: seconds to wait while other programs hold the file.
 
     Raises:
+        InputError: for what is no path.
         SettingsError: for ``":memory:"``, which would forget what was paid for, an empty key, or a negative
             ``lock_timeout``.
         NotAStoreError: for the name of a table, such as ``leads.csv``.
@@ -85,8 +86,12 @@ class EnrichmentStore(JournaledStore):
             raise SettingsError(
                 "A store in memory would forget what was paid for: name a file, such as buena.duckdb."
             )
-        if not lock_timeout >= 0:
-            raise SettingsError("lock_timeout takes seconds, from 0 on.")
+        patience: object = lock_timeout
+        if not isinstance(patience, int | float) or isinstance(patience, bool) or not patience >= 0:
+            raise SettingsError(f"lock_timeout takes seconds, from 0 on, not {lock_timeout!r:.40}.")
+        place: object = path
+        if not isinstance(place, str | os.PathLike | None) or "\0" in str(path):
+            raise InputError("The store takes the path of its file, such as buena.duckdb.")
         # a link to a store is that store, and a relative path stays where it was
         resolved = Path(os.path.realpath(resolve_store_path(path)))
         if resolved.suffix.lower() in _TABLE_ENDINGS:
@@ -122,6 +127,13 @@ class EnrichmentStore(JournaledStore):
         """
         import pyarrow as pa
 
+        asked: object = query
+        if not isinstance(asked, str) or not asked.strip():
+            raise QueryError("There is no query: ask something, such as from leads.", path=str(self.path))
+        if isinstance(params, str | bytes) or not isinstance(params, Sequence | Mapping | None):
+            raise QueryError(
+                "params takes a list of values for ?, or a mapping of values for $name.", path=str(self.path)
+            )
         with self._database.connect(read_only=True) as connection:
             try:
                 require_query(connection, query, self.path)
@@ -187,8 +199,15 @@ class EnrichmentStore(JournaledStore):
 
     def export(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Writes each view as a Parquet file into a folder, which is created, and returns the paths."""
+        if not isinstance(folder, str | os.PathLike):
+            raise InputError(f"export takes the path of a folder, not {type(folder).__name__}.")
         target = Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"The folder {target} cannot be made: {error.strerror or type(error).__name__}. Name another."
+            ) from None
         paths = [target / f"{view}.parquet" for view in _VIEWS]
         with self._database.connect(read_only=True) as connection:
             for view, path in zip(_VIEWS, paths, strict=True):

@@ -11,9 +11,9 @@ from typing import Final
 
 import duckdb
 
-from buena_pipeline.errors import NotAStoreError, StoreVersionError
+from buena_pipeline.errors import StoreVersionError
 from buena_pipeline.store.comments import describe_columns
-from buena_pipeline.store.diagnosis import is_damage
+from buena_pipeline.store.diagnosis import foreign, is_damage
 from buena_pipeline.store.statements import statement
 
 SCHEMA_VERSION: Final = 4
@@ -46,11 +46,7 @@ def known_version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
     """
     version = schema_version(connection)
     if version is None:
-        raise NotAStoreError(
-            f"The file {path} is a DuckDB database, but not a store of buena_pipeline. "
-            "Name another file for the store; this one was left as it is.",
-            path=str(path),
-        )
+        raise foreign(path, "is a DuckDB database, but not a store of buena_pipeline")
     if version > SCHEMA_VERSION:
         raise StoreVersionError(
             f"The store {path} has schema version {version}; this release knows {SCHEMA_VERSION}. "

@@ -1,0 +1,50 @@
+"""Messages of the library for people at a shell: arguments of Python become options."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Final
+
+_OPTIONS: Final = {
+    ", or pass client=BuenaClient(api_key=...)": "",
+    ", or None to use none of them": ", or with nothing after the = to use none of them",
+    'prefix="again_"': "--prefix again_",
+    "prefix=...": "--prefix",
+    "encryption_key= or BUENA_STORE_KEY": "BUENA_STORE_KEY",
+    "encryption_key= and BUENA_STORE_KEY": "BUENA_STORE_KEY",
+    "enrich_frame()": "buena-pipeline enrich",
+    ", or base_url=": "",
+    ", or query with EnrichmentStore.sql()": "",
+    "EnrichmentStore.sql()": "buena-pipeline sql",
+    "pass the prefix that it was enriched with": "give the --prefix that it was enriched with",
+    "columns has no field": "--column has no field",
+    "columns gives": "--column gives",
+    "datetime.timedelta": "time",
+}
+"""What is said in Python, and what it is at a shell."""
+
+_COLUMNS: Final = re.compile(r"columns=\{(?P<pairs>[^}]*)\}")
+_PAIR: Final = re.compile(r'"(?P<field>\w+)": "(?P<name>[^"]*)"')
+
+
+def as_on_the_shell(message: str) -> str:
+    """A message of the library, in the words of the command line.
+
+    Args:
+        message: as an error of the library has it.
+
+    Example:
+        >>> as_on_the_shell('Say which: columns={"company": "Firm Name"}, or None to use none of them.')
+        "Say which: --column 'company=Firm Name', or with nothing after the = to use none of them."
+    """
+    for python, shell in _OPTIONS.items():
+        message = message.replace(python, shell)
+    return _COLUMNS.sub(_as_options, message)
+
+
+def _as_options(columns: re.Match[str]) -> str:
+    pairs = [f"{pair['field']}={pair['name']}" for pair in _PAIR.finditer(columns["pairs"])]
+    if not pairs or any(pair.endswith("=...") for pair in pairs):
+        return "--column FIELD=NAME, such as --column email=NAME"
+    return " ".join(f"--column {shlex.quote(pair)}" for pair in pairs)
