@@ -95,8 +95,9 @@ class LeadTable:
                 if isinstance(error, OSError):
                     raise _unreadable(error) from None
                 raise InputError(
-                    f"The query behind the table fails where its rows are read ({type(error).__name__}). "
-                    "Run it by itself to see where: collect() tells."
+                    f"The table cannot be read to its end ({type(error).__name__}): its file is damaged, or "
+                    "its query fails. Run that without enrichment to see where: collect() tells. What was "
+                    "bought is in the store."
                 ) from None
 
 
