@@ -251,7 +251,7 @@ def test_the_best_are_bought_first_over_all_chunks(client: BuenaClient, store: E
     )
     bought = lazy.collect().filter(pl.col("buena_status") == "enriched")
     assert bought["row"].to_list() == list(range(50, 60))
-    with pytest.raises(InputError, match="priority cannot be computed"):
+    with pytest.raises(InputError, match='priority asks for a column "nowhere"'):
         enrich_frame(table.lazy(), store=store, priority=pl.col("nowhere"))
     text = enrich_frame(table.lazy(), client=client, store=store, max_credits=1, priority=pl.col("country"))
     assert text.collect()["buena_status"].to_list().count("enriched") == 1
