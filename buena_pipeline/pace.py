@@ -131,6 +131,8 @@ def time_for(
     # of the windows that matter, the slowest repeats itself: one round of it tells all others
     slowest = max(allowed, key=lambda name: WINDOWS[name] / allowed[name])
     rounds, rest = divmod(requests - 1, allowed[slowest])
+    if rounds and history:  # what others sent may have been closer together than a round of ours can be
+        rounds, rest = rounds - 1, rest + allowed[slowest]
     for _ in range(rest):
         history.append(slot)
         slot = next_slot(history, limits, now=slot, quota=quota)

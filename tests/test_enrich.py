@@ -353,7 +353,7 @@ def test_a_budget_holds_when_a_lead_costs_more_than_one_credit(store: Enrichment
         ({"prefix": None}, "prefix takes text"),
         ({"options": "company"}, "options takes EnrichmentOptions"),
         ({"client": "bna_key"}, "client takes a BuenaClient"),
-        ({"priority": pl.col("nowhere")}, "priority cannot be computed"),
+        ({"priority": pl.col("nowhere")}, 'priority asks for a column "nowhere"'),
         ({"priority": pl.lit("high")}, "priority cannot be computed"),
         ({"priority": pl.col("email").len()}, "one number per row"),
     ],
@@ -744,18 +744,18 @@ def test_answers_that_the_store_cannot_take_go_to_the_journal(everybody: Sandbox
 
     with everybody as sandbox, BuenaClient(sandbox.api_key, sandbox.url, concurrency=2) as client:
         with pytest.raises(StoreLockedError, match=r"are safe in .*\.journal; the next run") as caught:
-            enrich_frame(addresses(400), client=client, store=store, progress=hold)
+            enrich_frame(addresses(1_000), client=client, store=store, progress=hold)
         assert "held by process" in str(caught.value)
         holders[0].communicate("\n")
         entries = list(Path(f"{store.path}.journal").glob("*.json"))
         assert {entry.stat().st_mode & 0o777 for entry in entries} == {0o600}
         kept = sum(entry.read_text(encoding="utf-8").count('"found":true') for entry in entries)
         assert 0 < kept < sandbox.credits_used == kept + store.stats().people
-        enriched = enrich_frame(addresses(400), client=client, store=store)
+        enriched = enrich_frame(addresses(1_000), client=client, store=store)
         assert set(enriched["buena_status"]) == {"cached", "enriched"}
-        assert (sandbox.credits_used, charged_once(sandbox)) == (400, True)
+        assert (sandbox.credits_used, charged_once(sandbox)) == (1_000, True)
     assert not list(Path(f"{store.path}.journal").iterdir())
-    assert store.sql("select count(*) from answer").item() == 400
+    assert store.sql("select count(*) from answer").item() == 1_000
 
 
 def test_a_display_that_breaks_costs_no_answer(everybody: Sandbox, store: EnrichmentStore) -> None:

@@ -16,7 +16,7 @@ import nbclient
 import nbformat
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import buena_pipeline.progress as progress_module
@@ -100,6 +100,7 @@ def allowed_at(sent: Sequence[datetime], requests: int, limits: RateLimits, now:
     return moments[-1]
 
 
+@example(requests=5, minute=1, hour=4, ages=[0, 0], blocked=None, seconds_each=None)
 @given(
     requests=st.integers(1, 120),
     minute=st.one_of(st.none(), st.integers(1, 12)),
