@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+LAB_ARGS ?=
 DAGSTER_HOME ?= $(CURDIR)/data/dagster
 UV := $(shell command -v uv 2>/dev/null)
 
@@ -16,7 +17,7 @@ INSTALL_PEER := $(VENV)-openaivec/bin/python -m pip install --quiet --disable-pi
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dagster docs docs-serve test test-ui pictures torture lint types contract format check clean bench bench-quick bench-ledger
+.PHONY: help demo notebooks dagster docs docs-serve test test-ui pictures torture lint types contract format check clean bench bench-quick bench-ledger
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,9 +53,13 @@ bench-quick: $(VENV)/.bench ## the same with little of everything; about 2 minut
 bench-ledger: $(VENV)/.dev ## what the durable ledger costs; PEOPLE=20000
 	$(BIN)/python bench/durability.py $(or $(PEOPLE),20000)
 
-format: $(VENV)/.dev ## mend what ruff can mend
+format: $(VENV)/.dev ## mend what ruff can mend, and empty the notebooks
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/python -m tests.notebook_files
+
+notebooks: $(VENV)/.notebooks ## the notebooks in JupyterLab; no key, no network
+	$(BIN)/jupyter lab $(LAB_ARGS) notebooks/01_quickstart.ipynb
 
 dagster: $(VENV)/.dagster ## the pipeline in Dagster's UI at http://localhost:3000; no key, no network
 	@mkdir -p $(DAGSTER_HOME) && { [ -e $(DAGSTER_HOME)/dagster.yaml ] || cp dagster.yaml $(DAGSTER_HOME); }
@@ -65,6 +70,7 @@ test-ui: $(VENV)/.ui ## the same pipeline, driven through the UI by a headless C
 
 pictures: ## the pictures of the documentation, taken anew
 	PICTURES=docs/pictures $(MAKE) test-ui
+	PICTURES=docs/pictures $(BIN)/python -m pytest tests/test_notebooks.py --no-cov
 
 docs: $(VENV)/.docs ## the documentation, built into site/; warnings are errors
 	@$(BIN)/python -m docs_build
@@ -87,6 +93,11 @@ endif
 $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) ..."
 	$(INSTALL) --editable ".[sandbox,cli]"
+	@touch $@
+
+$(VENV)/.notebooks: $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) ..."
+	$(INSTALL) --editable ".[notebooks]"
 	@touch $@
 
 $(VENV)/.dagster: $(BIN)/python pyproject.toml constraints.txt

@@ -10,6 +10,7 @@ from typing import Any
 
 import nbformat
 import pytest
+import vl_convert
 from nbclient import NotebookClient
 
 import buena_pipeline
@@ -49,7 +50,8 @@ assert (charges["count"] == 1).all()
 assert sandbox.requests == before + 1 and sandbox.credits_used > charges.height
 assert sandbox.charges()["repeated"].list.len().sum() == 0
 assert met_again.report.cached == others.height > 100 and met_again.report.credits_used == 0
-assert set(sandbox.charges().filter(pl.col("count") == 2)["blocks"].list.last().list.first()) == {"social"}
+second = sandbox.charges().filter(pl.col("count") == 2)["blocks"].list.last()
+assert set(second.list.first()) == {"social"} and (second.list.len() == 1).all()
 
 assert frugal_runs["credits_used"].max() <= 60 < frugal_runs["credits_used"].sum() == vendor.credits_used
 assert (vendor.charges()["count"] == 1).all() and capped.report.deferred == 0
@@ -66,11 +68,12 @@ assert runs["credits_used"].sum() == sandbox.credits_used
 assert checks["ok"].all()
 """,
     "03_sql_over_the_store": """
-assert (sandbox.charges()["count"] == 1).all()
+# an answer of the first run named another LinkedIn profile than a row of the last one: two people, to be safe
+assert sandbox.charges().filter(pl.col("count") > 1).height <= 1
 assert goran.rows() == [("Goran", "Haldorsen", "VP of Sales", "+1-555-385-4363")]
 assert views.height >= 10 and deciders.height == 8
 assert lead_sources["rows"].sum() == leads.height and 0.7 < lead_sources["found"].sum() / leads.height < 1
-assert abs(cost["credits"].sum() - (sandbox.credits_used - 1)) < 15  # but for people without any key in SQL
+assert abs(cost["credits"].sum() - (sandbox.credits_used - 1)) <= 2
 assert vendor_sources["people"].min() > 10
 assert cohorts["state"].to_list() == ["stale", "stale", "fresh", "fresh"]
 assert due_plan.rows == due_plan.stale == due_plan.to_buy == cohorts.filter(state="stale")["people"].sum()
@@ -92,6 +95,13 @@ assert (lifts["own"] > lifts["default"]).mean() > 0.8
 assert (lifts["developers"] > lifts["default"]).mean() < 0.2
 """,
 }
+
+
+PICTURES = {
+    "02_paid_once": ("60 credits, spent on the best sources first", "notebook-budget.png"),
+    "04_scoring": ("What the best scores are made of", "notebook-scores.png"),
+}
+"""Charts for the documentation, by their titles; ``make pictures`` takes them anew."""
 
 
 def _read(path: Path) -> Any:
@@ -134,6 +144,11 @@ def test_a_notebook_runs_and_tells_the_truth(
     assert [output.text for output in outputs if output.get("name") == "stderr"] == []
     drawn = [output for output in outputs if "image/svg+xml" in output.get("data", {})]
     assert len(drawn) >= 3
+    if path.stem in PICTURES:
+        title, picture = PICTURES[path.stem]
+        (chart,) = [output.data["image/svg+xml"] for output in drawn if title in output.data["image/svg+xml"]]
+        if folder := os.environ.get("PICTURES"):
+            (ROOT / folder / picture).write_bytes(vl_convert.svg_to_png(chart, scale=1.5))
     assert {place: place.stat().st_mtime_ns for place in FOLDER.iterdir()} == before
     assert [place.name for place in (tmp_path / "tmpdir").iterdir()] == []
     assert not (tmp_path / "strangers").exists()
