@@ -354,7 +354,7 @@ def test_a_budget_holds_when_a_lead_costs_more_than_one_credit(store: Enrichment
         ({"options": "company"}, "options takes EnrichmentOptions"),
         ({"client": "bna_key"}, "client takes a BuenaClient"),
         ({"priority": pl.col("nowhere")}, "priority asks for a column"),
-        ({"priority": pl.lit("high")}, "priority asks for a column"),
+        ({"priority": pl.lit("high")}, "priority cannot be computed"),
         ({"priority": pl.col("email").len()}, "one number per row"),
     ],
 )
