@@ -80,7 +80,7 @@ class FrameNamespace(Generic[Frame]):
         priority: pl.Expr | None = None,
         max_wait: timedelta | float = MAX_WAIT,
         prefix: str = DEFAULT_PREFIX,
-        progress: Callable[[EnrichmentProgress], None] | None = None,
+        progress: Callable[[EnrichmentProgress], None] | bool | None = None,
     ) -> Frame:
         """Enriches the table: ``enrich_frame`` with this frame, and the same arguments.
 
