@@ -92,7 +92,8 @@ def _as_utf8(data: bytes, name: str) -> bytes:
         data = _recoded(data, "utf-16", name)
     elif b"\0" in data[:_BLOCK]:
         raise FileFormatError(
-            f"{name} is no text: it has zero bytes. Save it as CSV in UTF-8; a sheet has the ending .xlsx."
+            f"{name} is no text: it has zero bytes, as UTF-16 without a byte order mark does. Save it as CSV "
+            "in UTF-8; a sheet has the ending .xlsx."
         )
     elif not _is_utf8(data):
         _require_not_damaged(data, name)
@@ -174,13 +175,7 @@ def _header(text: bytes, name: str) -> str:
     end = next((int(ends[0]) for ends, _ in _records(text, ",") if len(ends)), None)
     if end is None and text:
         raise FileFormatError(f"{name}: a quotation mark in the header line is not closed.")
-    header = text[:end].decode().strip("\r\n")
-    if "\0" in header:
-        raise FileFormatError(
-            f"{name}: the header line holds zero bytes, as UTF-16 without a byte order mark does. Save it "
-            "again as UTF-8."
-        )
-    return header
+    return text[:end].decode().strip("\r\n")
 
 
 def _candidates(header: str) -> str:
