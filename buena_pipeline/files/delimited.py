@@ -175,7 +175,10 @@ def _header(text: bytes, name: str) -> str:
     end = next((int(ends[0]) for ends, _ in _records(text, ",") if len(ends)), None)
     if end is None and text:
         raise FileFormatError(f"{name}: a quotation mark in the header line is not closed.")
-    return text[:end].decode().strip("\r\n")
+    header = text[:end].decode().strip("\r\n")
+    if "\0" in header:  # after it was decoded: UTF-32 begins as UTF-16 does
+        raise FileFormatError(f"{name}: the header line holds zero bytes. Save it again as UTF-8.")
+    return header
 
 
 def _candidates(header: str) -> str:
