@@ -120,7 +120,7 @@ def test_materialize_everything(page: Page, ui: str, data: Path, pictures: Path)
     expect(page.get_by_text("Never materialized")).to_have_count(0)
     page.screenshot(path=pictures / "dagster-graph.png", clip=CONTENT)
 
-    enriched = pl.read_parquet(data / "enriched_leads.parquet")
+    enriched = pl.read_parquet(data / "sandbox" / "enriched_leads.parquet")
     page.goto(f"{ui}/assets/enriched_leads?view=events")
     expect(page.get_by_text("credits_used").first).to_be_visible()
     expect(page.get_by_text("credits_avoided").first).to_be_visible()
