@@ -29,12 +29,9 @@ def read_user_table(database: Path, table: str) -> pl.DataFrame:
     """
     if not database.is_file():
         raise InputError(f"There is no DuckDB file {database}: is the path right?")
-    try:
-        with _opened(database, read_only=True) as connection:
-            rows: pl.DataFrame = connection.table(table).pl()
-            return rows
-    except duckdb.Error as error:
-        raise _unusable(error, database, table) from None
+    with _opened(database, table, read_only=True) as connection:
+        rows: pl.DataFrame = connection.table(table).pl()
+        return rows
 
 
 def write_user_table(frame: pl.DataFrame, database: Path, table: str) -> None:
@@ -49,12 +46,9 @@ def write_user_table(frame: pl.DataFrame, database: Path, table: str) -> None:
         InputError: if the table cannot be written.
         StoreLockedError: if another program holds the file for a minute.
     """
-    try:
-        with _opened(database) as connection:
-            connection.register("written", frame.to_arrow())
-            connection.execute(_replace(table))
-    except duckdb.Error as error:
-        raise _unusable(error, database, table) from None
+    with _opened(database, table) as connection:
+        connection.register("written", frame.to_arrow())
+        connection.execute(_replace(table))
 
 
 def check_user_table(database: Path, table: str) -> None:
@@ -63,31 +57,31 @@ def check_user_table(database: Path, table: str) -> None:
     Raises:
         InputError, StoreLockedError: if ``write_user_table`` would raise it.
     """
-    try:
-        with _opened(database) as connection:
-            connection.begin()
-            connection.register("written", pl.DataFrame({"nothing": [0]}).to_arrow())
-            connection.execute(_replace(table))
-            connection.rollback()
-    except duckdb.Error as error:
-        raise _unusable(error, database, table) from None
+    with _opened(database, table) as connection:
+        connection.begin()
+        connection.register("written", pl.DataFrame({"nothing": [0]}).to_arrow())
+        connection.execute(_replace(table))
+        connection.rollback()
 
 
 @contextmanager
-def _opened(database: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The file, as soon as no other program has it open."""
+def _opened(database: Path, table: str, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The file, as soon as no other program has it open; errors of DuckDB in this library's words."""
     import tenacity
 
-    for attempt in tenacity.Retrying(
-        retry=tenacity.retry_if_exception(is_locked),
-        stop=tenacity.stop_after_delay(_PATIENCE),
-        wait=tenacity.wait_exponential(0.05, max=1.0) + tenacity.wait_random(0, 0.1),
-        reraise=True,
-    ):
-        with attempt:
-            connection = duckdb.connect(str(database), read_only=read_only)
-    with connection:
-        yield connection
+    try:
+        for attempt in tenacity.Retrying(
+            retry=tenacity.retry_if_exception(is_locked),
+            stop=tenacity.stop_after_delay(_PATIENCE),
+            wait=tenacity.wait_exponential(0.05, max=1.0) + tenacity.wait_random(0, 0.1),
+            reraise=True,
+        ):
+            with attempt:
+                connection = duckdb.connect(str(database), read_only=read_only)
+        with connection:
+            yield connection
+    except duckdb.Error as error:
+        raise _unusable(error, database, table) from None
 
 
 def _replace(table: str) -> str:
