@@ -23,14 +23,19 @@ _TICK: Final = 0.1
 _PATIENCE: Final = 5.0
 """Seconds for which polars may go on breaking off."""
 
-_HANDLED: Final = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+_USUAL: Final = {
+    signal.SIGINT: (signal.default_int_handler,),
+    # Dagster turns SIGTERM into Ctrl-C for the rest of the process that materialized something
+    signal.SIGTERM: (signal.SIG_DFL, signal.default_int_handler),
+}
 
 
 class Stop:
     """Whether a run was asked to stop. Plain attributes, since a signal strikes between any two instructions.
 
     Attributes:
-        signum: the signal that asked; None if nobody did, or it was not a signal.
+        signum: the signal that asked, SIGINT for each that would have been a KeyboardInterrupt; None if
+            nobody did, or it was not a signal.
         gave_up: whether a second one came: answers on their way are not waited for either.
     """
 
@@ -89,7 +94,8 @@ def stop_on_signals() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    ours = {number: usual for number, usual in _HANDLED.items() if signal.getsignal(number) == usual}
+    found = {number: signal.getsignal(number) for number in _USUAL}
+    ours = {number: handler for number, handler in found.items() if handler in _USUAL[number]}
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         if stop.is_set():
@@ -97,7 +103,7 @@ def stop_on_signals() -> Iterator[Stop]:
             for handled, usual in ours.items():
                 signal.signal(handled, usual)
         else:
-            stop.signum = number
+            stop.signum = signal.SIGINT if ours[number] is signal.default_int_handler else number
             stop.set()
 
     for number in ours:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,9 @@ settings.register_profile(
 settings.load_profile("project")
 
 
+_HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """The tests of ``tests/ui`` need a browser: only who names the folder runs them."""
     asked = any("ui" in Path(argument).parts for argument in config.args)
@@ -27,6 +31,14 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own key, URL or store never reaches a test."""
     for name in ("BUENA_API_KEY", "BUENA_BASE_URL", "BUENA_STORE", "BUENA_STORE_KEY"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """Dagster, used in a process, leaves SIGTERM a Ctrl-C: the next test's signal would end all tests."""
+    yield
+    for number, handler in _HANDLERS.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -26,6 +26,15 @@ def test_the_first_signal_asks_to_stop_and_the_second_to_give_up(number: int) ->
     assert {handled: signal.getsignal(handled) for handled in before} == before
 
 
+def test_sigterm_that_was_made_a_ctrl_c_asks_to_stop_as_ctrl_c_does() -> None:
+    """As Dagster leaves it behind in a process that materialized an asset."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with stop_on_signals() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert (stop.is_set(), stop.signum) == (True, signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+
+
 def test_a_program_that_handles_signals_itself_is_left_alone() -> None:
     """A web server's or an orchestrator's own handler stays."""
     seen: list[int] = []
