@@ -94,8 +94,8 @@ def stop_on_signals() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    found = {number: signal.getsignal(number) for number in _USUAL}
-    ours = {number: handler for number, handler in found.items() if handler in _USUAL[number]}
+    found = [(int(number), signal.getsignal(number), usual) for number, usual in _USUAL.items()]
+    ours = {number: handler for number, handler, usual in found if handler in usual}
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         if stop.is_set():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 from rich.box import SIMPLE_HEAD
@@ -12,12 +12,11 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from buena_pipeline.files.plain import plain_columns
+from buena_pipeline.files.plain import CONTROLS, plain_columns
 from buena_pipeline.result import EnrichmentPlan, EnrichmentReport
 
 _MIN_COLUMN: Final = 12
 _PLAIN_WIDTH: Final = 100
-_CONTROLS: Final = r"[\x00-\x1f\x7f-\x9f]+"
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -47,7 +46,7 @@ def frame_table(frame: pl.DataFrame, *, width: int, max_rows: int = 50) -> Rende
     """
     shown = frame[:max_rows, : max(1, width // _MIN_COLUMN)]
     texts = shown.select(plain_columns(shown.schema)).select(
-        pl.all().cast(pl.String).fill_null("").str.replace_all(_CONTROLS, " ")
+        pl.all().cast(pl.String).fill_null("").str.replace_all(CONTROLS, " ")
     )
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for name, dtype in shown.schema.items():
@@ -59,28 +58,6 @@ def frame_table(frame: pl.DataFrame, *, width: int, max_rows: int = 50) -> Rende
         *([f"{frame.width - shown.width:,} more columns"] if frame.width > shown.width else []),
     )
     return Group(table, Text(f"... and {', '.join(hidden)}", "dim")) if hidden else table
-
-
-def markdown_table(frame: pl.DataFrame) -> str:
-    r"""All of a table in Markdown, with its numbers to the right.
-
-    Args:
-        frame: any table; cells are what a CSV would have, on one line each.
-
-    Example:
-        >>> print(markdown_table(pl.DataFrame({"title": ["VP | Sales", None], "n": [7, 12]})), end="")
-        | title | n |
-        | --- | ---: |
-        | VP \| Sales | 7 |
-        |  | 12 |
-    """
-    texts = frame.select(plain_columns(frame.schema)).select(
-        _markdown(pl.all().cast(pl.String).fill_null(""))
-    )
-    names = _markdown(pl.Series(frame.columns, dtype=pl.String))
-    rules = ["---:" if dtype.is_numeric() else "---" for dtype in frame.dtypes]
-    rows = [names.to_list(), rules, *texts.iter_rows()]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
 
 
 def facts(lines: list[tuple[str, str]]) -> RenderableType:
@@ -178,13 +155,3 @@ def _deferred(plan: EnrichmentPlan) -> str:
 def _rows_note(duplicates: int, invalid: int) -> str:
     notes = [f"{duplicates:,} duplicates"] * bool(duplicates) + [f"{invalid:,} invalid"] * bool(invalid)
     return f" ({', '.join(notes)})" if notes else ""
-
-
-def _markdown(text: Any) -> Any:
-    """Text as a cell of a table can hold it: a column of a frame, or the names of its columns."""
-    return (
-        text.str.replace_all("\\", r"\\", literal=True)
-        .str.replace_all("|", r"\|", literal=True)
-        .str.replace_all("<", "&lt;", literal=True)
-        .str.replace_all(_CONTROLS, " ")
-    )

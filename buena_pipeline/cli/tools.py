@@ -11,12 +11,13 @@ import polars as pl
 import typer
 
 from buena_pipeline.cli import options
-from buena_pipeline.cli.display import amount, console, frame_table, markdown_table
+from buena_pipeline.cli.display import amount, console, frame_table
 from buena_pipeline.cli.doctor import examine
 from buena_pipeline.cli.exits import FAULT
 from buena_pipeline.cli.wording import as_on_the_shell
 from buena_pipeline.errors import InputError
 from buena_pipeline.files import write_table, write_text
+from buena_pipeline.files.markdown import markdown_table
 from buena_pipeline.files.plain import json_ready, plain_columns
 from buena_pipeline.store import EnrichmentStore
 

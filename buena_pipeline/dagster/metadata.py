@@ -6,15 +6,14 @@ somebody is.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import dagster as dg
 import polars as pl
-import polars.selectors as cs
 
 from buena_pipeline.descriptions import DESCRIPTIONS
+from buena_pipeline.files.markdown import markdown_table
 from buena_pipeline.result import EnrichmentReport
 from buena_pipeline.schema import DEFAULT_PREFIX
 
@@ -103,8 +102,8 @@ def preview(
     Example:
         >>> print(preview(pl.DataFrame({"email": ["jane@acme.example"], "buena_score": [7.5]})).value)
         | email | buena_score |
-        |-------|-------------|
-        | j•••  | 7.5         |
+        | --- | --- |
+        | j••• | 7.5 |
     """
     shown = {prefix + name for name in _PLAIN} | set(plain)
     schema = frame.lazy().collect_schema()
@@ -116,7 +115,7 @@ def preview(
         _readable(pl.col(name), dtype) if name in shown else _covered(pl.col(name), dtype)
         for name, dtype in rows.schema.items()
     )
-    return _markdown(covered)
+    return dg.MetadataValue.md(markdown_table(covered))
 
 
 def _covered(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
@@ -141,8 +140,8 @@ def reasons(frame: pl.DataFrame | pl.LazyFrame, *, prefix: str = DEFAULT_PREFIX)
     Example:
         >>> print(reasons(pl.DataFrame({"buena_status": ["cached"], "buena_error": [None]})).value)
         | status | why | rows |
-        |--------|-----|------|
-        | cached |     | 1    |
+        | --- | --- | ---: |
+        | cached |  | 1 |
     """
     counts = (
         frame.lazy()
@@ -150,26 +149,10 @@ def reasons(frame: pl.DataFrame | pl.LazyFrame, *, prefix: str = DEFAULT_PREFIX)
         .agg(rows=pl.len())
         .sort("rows", "status", "why", descending=[True, False, False])
         .head(_REASONS)
-        .select(pl.col("status", "why", "rows").cast(pl.String))
+        .select("status", "why", "rows")
         .collect(engine="streaming")
     )
-    return _markdown(counts)
-
-
-def _markdown(table: pl.DataFrame) -> dg.MarkdownMetadataValue:
-    """A table of texts; what would end a cell or a row in Markdown is replaced."""
-    table = table.select(cs.string().fill_null("").str.replace_all(r"[|\r\n]+", " "))
-    table.columns = [re.sub(r"[|\r\n]+", " ", name) for name in table.columns]
-    with pl.Config(
-        tbl_formatting="ASCII_MARKDOWN",
-        tbl_hide_dataframe_shape=True,
-        tbl_hide_column_data_types=True,
-        tbl_cols=-1,
-        tbl_rows=-1,
-        tbl_width_chars=10_000,
-        fmt_str_lengths=100,
-    ):
-        return dg.MetadataValue.md(str(table))
+    return dg.MetadataValue.md(markdown_table(counts))
 
 
 def of_report(report: EnrichmentReport) -> dict[str, Any]:

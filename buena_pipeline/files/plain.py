@@ -12,6 +12,9 @@ from buena_pipeline.schema import SOCIAL_PROFILE
 JOINT: Final = "; "
 """What stands between the items of a list."""
 
+CONTROLS: Final = r"[\x00-\x1f\x7f-\x9f]+"
+"""What no cell on a line of its own can hold, and no terminal should be sent."""
+
 
 def plain_columns(schema: pl.Schema, *, zoned_only: bool = False) -> list[pl.Expr]:
     """Expressions that turn a table into one that CSV can hold without loss of meaning.

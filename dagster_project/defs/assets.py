@@ -20,6 +20,7 @@ from buena_pipeline.dagster import (
     progress_in,
 )
 from buena_pipeline.dagster.metadata import lineage, preview, table_schema
+from buena_pipeline.files.markdown import markdown_table
 from buena_pipeline.schema import DEFAULT_PREFIX
 from buena_pipeline.score import SCORED_COLUMNS
 from dagster_project.lead_files import (
@@ -55,6 +56,7 @@ _OF_A_COLUMN: Final = {
     "filled": "Rows in which there is something.",
     "share": "Their share of all rows.",
 }
+_PERCENT: Final = pl.format("{}%", (pl.col("share") * 100).round().cast(pl.Int64)).alias("share")
 
 
 def _told(frame: pl.LazyFrame, rows: int, **more: Any) -> dict[str, Any]:
@@ -255,14 +257,6 @@ def lead_coverage(tables: TablesResource) -> dg.MaterializeResult:
                 filled.schema, enriched_leads.key, [], added_from=filled["column"].to_list()
             ),
             **{f"share/{name}": shares[f"buena_{name}"] for name in ("title", "phone", "company_size")},
-            "columns": dg.MetadataValue.md(
-                "\n".join(
-                    [
-                        "| column | share |",
-                        "| --- | ---: |",
-                        *(f"| {n} | {s:.0%} |" for n, s in shares.items()),
-                    ]
-                )
-            ),
+            "columns": dg.MetadataValue.md(markdown_table(filled.select("column", _PERCENT))),
         }
     )
