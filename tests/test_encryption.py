@@ -114,6 +114,10 @@ def test_an_encrypted_store_does_all_that_others_do(
     assert store.ledger()["state"].to_list() == plain.ledger()["state"].to_list()
     assert store.sql("select $n + count(*) as n from leads", {"n": 0}).item() == store.stats().people
     assert pl.read_parquet(store.export(tmp_path / "out")[0]).height == store.stats().people
+    copy = store.backup(tmp_path / "copy.duckdb")
+    assert EnrichmentStore(copy, encryption_key=KEY).stats().people == store.stats().people
+    with pytest.raises(EncryptionKeyError):
+        EnrichmentStore(copy).stats()
     assert store.check()["ok"].all()
     assert sandbox.credits_used == paid
     with pytest.raises(QueryError, match="read-only"):

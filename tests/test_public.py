@@ -150,7 +150,7 @@ def test_links_between_the_pages_lead_somewhere(page: str) -> None:
     """Relative links only; the web is not asked."""
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?://)([^)#]+)", text):
-        assert (ROOT / target).exists(), f"{page} links to {target}, which is not there"
+        assert (ROOT / page).parent.joinpath(target).exists(), f"{page} links to {target}, which is not there"
 
 
 def test_the_layers_of_the_architecture_page_name_every_module() -> None:

@@ -19,7 +19,7 @@ from buena_pipeline.cli.ledger import ledger
 from buena_pipeline.cli.privacy import forget, retention, suppress
 from buena_pipeline.cli.report import report
 from buena_pipeline.cli.runs import end_early
-from buena_pipeline.cli.tools import doctor, sandbox, sql
+from buena_pipeline.cli.tools import backup, doctor, sandbox, sql
 from buena_pipeline.cli.wording import as_on_the_shell
 from buena_pipeline.errors import BuenaError
 from buena_pipeline.interrupt import Interrupted, Terminated
@@ -33,6 +33,7 @@ _EXAMPLES: Final[dict[Callable[..., None], str]] = {
     sql: "buena-pipeline sql 'from credits_by_day' --format csv",
     ledger: "buena-pipeline ledger --store buena.duckdb",
     report: "buena-pipeline report --store buena.duckdb -o report.html",
+    backup: "buena-pipeline backup monday.duckdb",
     forget: "buena-pipeline forget jane@acme.example --yes",
     suppress: "buena-pipeline suppress --from objections.csv",
     retention: "buena-pipeline retention --older-than 365d --yes",

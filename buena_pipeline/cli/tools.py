@@ -1,4 +1,4 @@
-"""The commands around it: ``sql``, ``sandbox`` and ``doctor``."""
+"""The commands around it: ``sql``, ``backup``, ``sandbox`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -81,6 +81,20 @@ def _write(frame: pl.DataFrame, output: Path, shape: _Shape) -> None:
         write_text(markdown_table(frame), output)
     else:
         write_table(frame, output, ending=None if shape is _Shape.TABLE else f".{shape}")
+
+
+def backup(
+    copy: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes; nothing is replaced.")],
+    *,
+    store: options.Store = None,
+    lock_timeout: options.LockTimeout = options.LOCK_TIMEOUT,
+) -> None:
+    """Copy the store into another file, while runs go on.
+
+    The copy is a store, too. To restore it, put it in the place of the store.
+    """
+    written = EnrichmentStore(store, lock_timeout=lock_timeout).backup(copy)
+    console().print(f"{written} written, {written.stat().st_size / 1e6:,.1f} MB", soft_wrap=True)
 
 
 def sandbox(

@@ -18,6 +18,7 @@ import polars as pl
 from buena_pipeline.errors import InputError, NotAStoreError, QueryError, SettingsError, StoreError
 from buena_pipeline.settings import resolve_store_key, resolve_store_path
 from buena_pipeline.store import erasure, suppression
+from buena_pipeline.store.backup import back_up
 from buena_pipeline.store.diagnosis import is_damage, query_fails
 from buena_pipeline.store.integrity import check_integrity
 from buena_pipeline.store.journaled_store import JournaledStore
@@ -219,6 +220,40 @@ class EnrichmentStore(JournaledStore):
                     raise StoreError(f"{path} cannot be written: {error}", path=str(self.path)) from None
         return paths
 
+    def backup(self, path: str | os.PathLike[str]) -> Path:
+        """Copies the store into a second file, of one moment: runs may be under way, and wait meanwhile.
+
+        The copy is a store like this one, with the same key if it is encrypted. To restore it, put it in the
+        place of the store. Answers that came after it are bought again then.
+
+        Args:
+            path: the new file; nothing is replaced.
+
+        Returns:
+            Its path.
+
+        Raises:
+            InputError: if there is a file already, or no such folder.
+            StoreLockedError: if others hold the store for too long.
+            StoreError: if there is no store yet, or no room for the copy.
+
+        Example:
+            >>> import tempfile
+            >>> folder = tempfile.TemporaryDirectory()
+            >>> store = EnrichmentStore(folder.name + "/leads.duckdb")
+            >>> store.suppress("jane@acme.example")
+            1
+            >>> EnrichmentStore(store.backup(folder.name + "/monday.duckdb")).suppressed()
+            1
+            >>> folder.cleanup()
+        """
+        if not isinstance(path, str | os.PathLike):
+            raise InputError(f"backup takes the path of a file, not {type(path).__name__}.")
+        target = Path(path)
+        self._empty_journal()
+        back_up(self._database, target)
+        return target
+
     # --- for the people in it ---------------------------------------------------------------------------
 
     def forget(self, who: Any, *, columns: Columns | None = None) -> int:
@@ -253,7 +288,7 @@ class EnrichmentStore(JournaledStore):
             >>> folder.cleanup()
         """
         keys = subject_keys(who, columns)
-        self._empty_journal()
+        self._bring_all_to_light()
         return erasure.forget(self._database, keys)
 
     def retention(self, older_than: timedelta) -> int:
@@ -275,7 +310,7 @@ class EnrichmentStore(JournaledStore):
             StoreError: as for ``forget``.
         """
         since = erasure.moment_before(datetime.now(UTC), older_than)
-        self._empty_journal()
+        self._bring_all_to_light()
         return erasure.retain(self._database, since=since)
 
     def suppress(self, who: Any, *, columns: Columns | None = None) -> int:

@@ -271,10 +271,14 @@ class JournaledStore:
             turn.write(frames)
 
     def _empty_journal(self) -> None:
-        """Before people are erased: whatever waits in the journal goes where it can be found."""
+        """Whatever waits in the journal goes into the file."""
         if self._journal.entries() or self._journal.spare.entries():
             with self.transaction():
                 pass
+
+    def _bring_all_to_light(self) -> None:
+        """Before people are erased: whatever waits in the journal goes where it can be found."""
+        self._empty_journal()
         if aside := [*self._journal.aside(), *self._journal.spare.aside()]:
             warnings.warn(
                 f"{len(aside)} damaged entries of the journal cannot be searched for people: "
