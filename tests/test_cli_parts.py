@@ -224,7 +224,7 @@ def test_doctor_finds_all_well(
     assert {check.level for check in checks.values()} == {"ok"}
     assert checks["key"].finding == "set, of the form bna_ + 64 hex digits"
     assert "leads:enrich" in checks["permissions"].finding
-    assert "schema version 4, 0 people" in checks["store"].finding
+    assert "schema version 5, 0 people" in checks["store"].finding
     assert sandbox.api_key[4:] not in str(checks)
     assert sandbox.requests == 0
 

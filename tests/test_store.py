@@ -9,7 +9,7 @@ import sys
 import textwrap
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from importlib import resources
 from pathlib import Path
 from threading import Event
@@ -415,6 +415,38 @@ def test_coverage_and_failures_count_people(store: EnrichmentStore) -> None:
     assert store.sql("select person_id::varchar, reason from failures").rows() == [
         (person("nobody"), "unknown")
     ]
+
+
+def test_coverage_counts_what_leads_has(store: EnrichmentStore) -> None:
+    """Answers of several days, in which values are missing and parsed ones go with their text."""
+    bought(store, "jane", day=1, title="CTO", experience="8 years", experience_years=8.0, company_size="51-200")
+    bought(store, "jane", day=2, bio="Builds.", experience="many years")
+    bought(store, "omar", day=1, company_size="10", company_size_min=10, company_size_max=10)
+    bought(store, "omar", day=3, company_size="11", company_size_min=11)
+    bought(store, "ada", day=1, company_website="https://acme.example", company_domain="acme.example")
+    bought(store, "ada", day=2, skills=["SQL"])
+    leads = store.sql("select * exclude (person_id, status, error, enriched_at) from leads")
+    counted = leads.count().transpose(include_header=True, column_names=["filled"])
+    told = store.sql("select column_name, filled from coverage")
+    assert dict(told.rows()) == dict(counted.rows())
+    assert dict(told.rows())["experience_years"] == 0
+    assert store.sql("select distinct people from coverage").rows() == [(3,)]
+
+
+def test_a_day_of_the_ledger_is_one_of_utc_for_whoever_asks(store: EnrichmentStore) -> None:
+    """A shell in New York has another date at that moment."""
+    row = {
+        "request_id": str(uuid.uuid4()),
+        "run_id": person("run"),
+        "state": "answered",
+        "happened_at": datetime(2026, 1, 1, 2, tzinfo=UTC),
+        "people": [person("jane")],
+        "credits_used": 5.0,
+    }
+    store.commit(new_request=pl.DataFrame([row], schema=REQUEST_ROWS))
+    with duckdb.connect(str(store.path), read_only=True) as shell:
+        shell.execute("set TimeZone = 'America/New_York'")
+        assert shell.sql("select day, credits_used from credits_by_day").fetchall() == [(date(2026, 1, 1), 5.0)]
 
 
 def test_the_days_of_the_ledger_say_what_was_spent_and_what_is_left(store: EnrichmentStore) -> None:

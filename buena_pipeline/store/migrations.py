@@ -16,7 +16,7 @@ from buena_pipeline.store.comments import describe_columns
 from buena_pipeline.store.diagnosis import foreign, is_damage
 from buena_pipeline.store.statements import statement
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 """The schema this release writes; an older file is migrated, a newer one refused."""
 
 

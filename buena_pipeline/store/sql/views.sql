@@ -161,22 +161,24 @@ comment on column stale.contact_at is 'When the contact block was bought last; n
 comment on column stale.oldest_at is 'The earliest of these four moments.';
 
 create or replace view credits_by_day as
-with last_run as (
-    select happened_at::date as day, arg_max(run_id, happened_at) as run_id
-    from newest_request
+-- a cast to a date would go by the time zone of whoever asks
+with request_of_day as (select *, make_timestamp(epoch_us(happened_at))::date as day from newest_request),
+last_run as (
+    select day, arg_max(run_id, happened_at) as run_id
+    from request_of_day
     where credits_remaining is not null
     group by day
 )
 select
-    happened_at::date                                                           as day,
+    day,
     count(*) filter (state <> 'in flight')                                      as requests,
     count(*) filter (state = 'unknown')                                         as unknown_requests,
     coalesce(sum(len(people)) filter (state = 'answered'), 0)::bigint           as people,
     coalesce(sum(credits_used), 0)                                              as credits_used,
     -- answers overtake each other: the smallest of a run is the one the vendor wrote last
-    min(credits_remaining) filter (newest_request.run_id = last_run.run_id)     as credits_remaining
-from newest_request left join last_run on last_run.day = newest_request.happened_at::date
-group by happened_at::date
+    min(credits_remaining) filter (request_of_day.run_id = last_run.run_id)     as credits_remaining
+from request_of_day left join last_run using (day)
+group by day
 order by day;
 comment on view credits_by_day is
     'What was spent on each day (UTC): each request once, as it stands now, on the day it came to stand so.';
@@ -188,10 +190,24 @@ comment on column credits_by_day.credits_used is 'Credits that answers told, or 
 comment on column credits_by_day.credits_remaining is 'What the vendor said was left, at the end of the day''s last run.';
 
 create or replace view coverage as
-with filled as (
-    select count(*) as people, count(columns(* exclude (person_id, status, error, enriched_at))) from leads
-)
-select column_name, filled, people, round(filled / nullif(people, 0), 4) as share
+-- as leads has them, by what is there alone: the values themselves would take ten times as long
+with has_value as (
+    select
+        person_id,
+        bool_or(columns(* exclude (
+            person_id, request_id, answered_at, found, reason, has_personal, has_company, has_social, has_contact,
+            experience_years, company_domain, company_size_min, company_size_max
+        )) is not null),
+        arg_max(experience_years is not null, answered_at) filter (experience is not null)    as experience_years,
+        arg_max(company_domain is not null, answered_at) filter (company_website is not null) as company_domain,
+        arg_max(company_size_min is not null, answered_at) filter (company_size is not null)  as company_size_min,
+        arg_max(company_size_max is not null, answered_at) filter (company_size is not null)  as company_size_max
+    from person_answer
+    where found
+    group by person_id
+),
+filled as (select count(*) as people, count_if(columns(* exclude person_id)) from has_value)
+select column_name, filled::bigint as filled, people, round(filled / nullif(people, 0), 4) as share
 from (unpivot filled on columns(* exclude people) into name column_name value filled)
 order by share desc, column_name;
 comment on view coverage is 'For each column of leads: how many people have a value.';
