@@ -20,7 +20,7 @@ from buena_pipeline.columns import LeadColumns, find_columns
 from buena_pipeline.errors import ColumnError, InputError, SettingsError
 from buena_pipeline.interrupt import apart
 from buena_pipeline.join_back import JoinBack
-from buena_pipeline.lazy import as_lazy_frame
+from buena_pipeline.lazy import as_lazy_frame, part_on
 from buena_pipeline.lead_table import LeadTable
 from buena_pipeline.on_demand import ClientOnDemand
 from buena_pipeline.one_lead import SingleLeads
@@ -204,11 +204,8 @@ class Enricher:
             if all(name in whole.schema for name in names):
                 yield from table.chunks(names)
                 return
-            if predicate is not None and any(
-                name not in whole.schema for name in predicate.meta.root_names()
-            ):
-                predicate = None
-            yield from apart(partial(self._run_apart, table, predicate)).read(table, names)
+            wanted = None if predicate is None else part_on(predicate, whole.schema)
+            yield from apart(partial(self._run_apart, table, wanted)).read(table, names)
 
         return as_lazy_frame(read, schema)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import operator
+from collections.abc import Callable, Container, Iterator, Sequence
+from functools import reduce
 
 import polars as pl
 from polars.io.plugins import register_io_source
@@ -38,3 +40,38 @@ def as_lazy_frame(read: Read, schema: pl.Schema) -> pl.LazyFrame:
 
     # pure: a query that mentions it twice runs it once
     return register_io_source(source, schema=schema, is_pure=True)
+
+
+def part_on(predicate: pl.Expr, columns: Container[str]) -> pl.Expr | None:
+    """As much of a filter as some columns decide: no row that it leaves out passes the whole filter.
+
+    Polars hands the filters of a query on as one, joined by ``&``.
+
+    Args:
+        predicate: the filter.
+        columns: those there are.
+
+    Returns:
+        The conditions on these columns alone; None if there are none.
+
+    Example:
+        >>> wanted = (pl.col("n") < 3) & (pl.col("title") == "CTO") & pl.col("m").is_null()
+        >>> print(part_on(wanted, {"n", "m"}), part_on(wanted, {"title"}), part_on(wanted, {"x"}))
+        [([(col("n")) < (dyn int: 3)]) & (col("m").is_null())] [(col("title")) == ("CTO")] None
+    """
+    parts = [
+        part for part in _conditions(predicate) if all(name in columns for name in part.meta.root_names())
+    ]
+    return reduce(operator.and_, parts) if parts else None
+
+
+def _conditions(predicate: pl.Expr) -> Iterator[pl.Expr]:
+    """What is joined by ``&``, in order."""
+    waiting = [predicate]
+    while waiting:
+        condition = waiting.pop()
+        sides = condition.meta.pop()
+        if len(sides) == 2 and (sides[1] & sides[0]).meta.eq(condition):
+            waiting += sides  # the right one is the first
+        else:
+            yield condition

@@ -110,7 +110,17 @@ def test_a_lazy_frame_gives_what_the_table_gives_and_pays_once(
         (lambda lazy: lazy.filter(pl.col("row") >= 58).select("buena_status"), 2),
         (lambda lazy: lazy.head(20).filter(pl.col("row") >= 15), 5),
         (lambda lazy: lazy.filter(pl.col("buena_status").is_in(["enriched", "cached"])), 25),
-        (lambda lazy: lazy.filter(pl.col("row") < 3, pl.col("buena_title") != "CTO"), 25),
+        (lambda lazy: lazy.filter(pl.col("row") < 3, pl.col("buena_title") != "CTO"), 3),
+        (lambda lazy: lazy.filter(pl.col("row") < 9).filter(pl.col("buena_company") != ""), 9),
+        (
+            lambda lazy: lazy.filter(pl.col("buena_title") != "CTO").filter(
+                pl.col("row") > 0, pl.col("row") < 7
+            ),
+            6,
+        ),
+        (lambda lazy: lazy.filter(pl.col("row") < 8).drop_nulls("buena_title"), 8),
+        (lambda lazy: lazy.filter((pl.col("row") < 3) | (pl.col("buena_title") == "CTO")), 25),
+        (lambda lazy: lazy.filter(~((pl.col("row") < 3) & (pl.col("buena_title") == "CTO"))), 25),
     ],
 )
 def test_what_the_query_does_not_need_is_not_bought(  # noqa: PLR0917

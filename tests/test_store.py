@@ -419,7 +419,9 @@ def test_coverage_and_failures_count_people(store: EnrichmentStore) -> None:
 
 def test_coverage_counts_what_leads_has(store: EnrichmentStore) -> None:
     """Answers of several days, in which values are missing and parsed ones go with their text."""
-    bought(store, "jane", day=1, title="CTO", experience="8 years", experience_years=8.0, company_size="51-200")
+    bought(
+        store, "jane", day=1, title="CTO", experience="8 years", experience_years=8.0, company_size="51-200"
+    )
     bought(store, "jane", day=2, bio="Builds.", experience="many years")
     bought(store, "omar", day=1, company_size="10", company_size_min=10, company_size_max=10)
     bought(store, "omar", day=3, company_size="11", company_size_min=11)
@@ -446,7 +448,9 @@ def test_a_day_of_the_ledger_is_one_of_utc_for_whoever_asks(store: EnrichmentSto
     store.commit(new_request=pl.DataFrame([row], schema=REQUEST_ROWS))
     with duckdb.connect(str(store.path), read_only=True) as shell:
         shell.execute("set TimeZone = 'America/New_York'")
-        assert shell.sql("select day, credits_used from credits_by_day").fetchall() == [(date(2026, 1, 1), 5.0)]
+        assert shell.sql("select day, credits_used from credits_by_day").fetchall() == [
+            (date(2026, 1, 1), 5.0)
+        ]
 
 
 def test_the_days_of_the_ledger_say_what_was_spent_and_what_is_left(store: EnrichmentStore) -> None:
