@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 from typing import Final
 
 import polars as pl
@@ -26,9 +27,9 @@ def register_functions(
     ``buena_enrich(email, company := firm)``. Where nothing identifies anybody, its status is ``invalid``.
 
     DuckDB calls it for up to 2,048 rows at a time. Whoever is not in the store is bought, by requests of up
-    to 50, and nobody twice: not for a second row, a second call or a second query. One vector is enriched
-    after the other, whatever number of threads DuckDB has. ``max_credits`` caps all that the function spends
-    until it is registered anew.
+    to 50, and nobody twice: not for a second row, a second call or a second query, whatever ``max_age`` says.
+    One vector is enriched after the other, whatever number of threads DuckDB has. ``max_credits`` caps all
+    that the function spends until it is registered anew.
 
     For a large table ``enrich_frame(connection.table("leads"))`` is the better way: it sees all rows at once,
     so requests are full, ``priority`` counts, and a report tells what it came to.
@@ -70,10 +71,11 @@ def register_functions(
 
 
 class _Vectors:
-    """Tables of a few rows that come one after the other, and share a budget."""
+    """Tables of a few rows that come one after the other: to the user one table, with one budget."""
 
     def __init__(self, enricher: Enricher) -> None:
         self.enricher = enricher
+        self._began = datetime.now(UTC)
         self._meter = Meter()
         self._turn = threading.Lock()
         self._failures = 0
@@ -89,7 +91,10 @@ class _Vectors:
                 raise self._failure
             self._failure = None
             try:
-                enriched = self.enricher.sharing(self._meter).run(leads).frame
+                part = self.enricher.sharing(self._meter)
+                # whoever a vector before has bought is as good as new in this one
+                part.terms = part.terms.trusting(datetime.now(UTC) - self._began)
+                enriched = part.run(leads).frame
             except BaseException as error:
                 self._failures, self._failure = self._failures + 1, error
                 raise

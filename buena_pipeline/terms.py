@@ -87,6 +87,18 @@ class Terms:
         left = None if self.max_credits is None else max(self.max_credits - spent, 0.0)
         return replace(self, max_credits=left)
 
+    def trusting(self, age: timedelta) -> Terms:
+        """The same terms, but what is younger than an age is not bought again in any case.
+
+        Example:
+            >>> terms = Terms.of(max_age=timedelta(0), retry_failed_after=None).trusting(timedelta(hours=1))
+            >>> terms.max_age, terms.retry_failed_after
+            (datetime.timedelta(seconds=3600), None)
+        """
+        ages = (self.max_age, self.retry_failed_after)
+        known, failed = (None if limit is None else max(limit, age) for limit in ages)
+        return replace(self, max_age=known, retry_failed_after=failed)
+
     @classmethod
     def of(
         cls,

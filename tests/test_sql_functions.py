@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,20 @@ def test_nobody_is_paid_for_twice(
     asked(connection, "select buena_enrich(mail).title, buena_enrich(mail).company from leads limit 500")
     assert {status for status, _ in asked(connection, query)} == {"cached"}
     assert set(sandbox.charges()["count"]) == {1}
+
+
+def test_who_is_bought_anew_is_so_once(
+    connection: duckdb.DuckDBPyConnection, sandbox: Sandbox, client: BuenaClient, store: EnrichmentStore
+) -> None:
+    """An age that nothing reaches is that of the table, not of each vector of it."""
+    people(connection, 100, rows_each=50)
+    enrich_frame(connection.table("leads"), columns={"email": "mail"}, client=client, store=store)
+    anew = Enricher(client, store, max_age=timedelta(0), retry_failed_after=timedelta(0))
+    register_functions(connection, anew)
+    query = "select count(*) from (select buena_enrich(mail) as e from leads) where e.status in ('enriched', 'cached')"
+    assert asked(connection, query) == asked(connection, query) == [(5_000,)]
+    assert set(sandbox.charges()["count"]) == {2}
+    assert store.check()["ok"].all()
 
 
 def test_several_threads_of_a_large_table_pay_once(
