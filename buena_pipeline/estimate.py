@@ -39,7 +39,7 @@ def estimated_end(
 
     Returns:
         A moment that is never before the one at which the limits let the last request go; None if nobody is
-        left, or if there is neither a limit nor a pace to tell it by.
+        left, if there is neither a limit nor a pace to tell it by, or if no calendar reaches that far.
 
     Example:
         >>> from datetime import UTC
@@ -54,13 +54,16 @@ def estimated_end(
     """
     if people < 1:
         return None
-    last = now
-    if requests > 0:
-        unlimited = RateLimits(minute=None, hour=None, day=None)
-        last += time_for(
-            requests, sent, limits or unlimited, now=now, quota=quota, blocked_until=blocked_until
-        )
-    if seconds_each is None:
-        return last if last > now else None
-    by_pace = now + timedelta(seconds=people * seconds_each)
-    return max(by_pace, last + timedelta(seconds=answer_takes))
+    try:
+        last = now
+        if requests > 0:
+            unlimited = RateLimits(minute=None, hour=None, day=None)
+            last += time_for(
+                requests, sent, limits or unlimited, now=now, quota=quota, blocked_until=blocked_until
+            )
+        if seconds_each is None:
+            return last if last > now else None
+        by_pace = now + timedelta(seconds=people * seconds_each)
+        return max(by_pace, last + timedelta(seconds=answer_takes))
+    except OverflowError:
+        return None

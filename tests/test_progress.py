@@ -81,6 +81,15 @@ def test_what_the_vendor_asked_for_counts() -> None:
     assert estimated_end(1, 1, now=NOON, limits=limits, sent=others) == NOON + timedelta(seconds=40)
 
 
+def test_an_end_that_no_calendar_reaches_is_not_told() -> None:
+    """The forecast is for the eye: it must not end a run that pays."""
+    assert estimated_end(10**7, 1, now=NOON, limits=None, seconds_each=30_000) is None
+    last_day = datetime.max.replace(tzinfo=UTC)
+    never = Quota(observed_at=NOON, window="eon", limit=1, remaining=0, resets_at=last_day)
+    end = estimated_end(1, 1, now=NOON, limits=RateLimits(), quota=never, seconds_each=1, answer_takes=9)
+    assert end is None
+
+
 def allowed_at(sent: Sequence[datetime], requests: int, limits: RateLimits, now: datetime) -> datetime:
     """When the last of so many requests may leave by the limits alone, which spread nothing."""
     moments = sorted(min(moment, now) for moment in sent)
