@@ -131,18 +131,23 @@ class Draft:
         if new.height:
             self.unlearned = pl.concat([self.unlearned, new])
 
-    def undecided(self, elsewhere: Collection[str], *, with_budget: bool) -> pl.Series:
-        """The numbers of people about whom something new may be known soon.
+    def undecided(self, elsewhere: Collection[str], *, room: int) -> pl.Series:
+        """The numbers of people about whom something new may be known soon, or whom the budgets reach by now.
 
         Args:
             elsewhere: ids of people who turned out to be somebody else's to buy.
-            with_budget: also those whom only the budget left out.
+            room: how many of those whom the budgets left out may be bought after all, the first in turn.
         """
         others = as_number(pl.Series(list(elsewhere), dtype=pl.String))
         wanted = (pl.col("decision") == "wait") | pl.col("person_id").is_in(others.implode())
-        if with_budget:
-            wanted |= pl.col("error").is_in([BEYOND_BUDGET, BEYOND_THE_DAY])
-        return self.decisions.filter(wanted)["person"]
+        people = self.decisions.filter(wanted)["person"]
+        if not room:
+            return people
+        left_out = self.decisions.with_columns(
+            priority=pl.lit(0.0) if self.priority is None else self.priority
+        ).filter(pl.col("error").is_in([BEYOND_BUDGET, BEYOND_THE_DAY]))
+        next_ones = left_out.sort("priority", descending=True, nulls_last=True, maintain_order=True)
+        return pl.concat([people, next_ones["person"].head(room)]).unique(maintain_order=True)
 
     # --- buying -----------------------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ class EnrichmentPlan:
         deferred: people beyond the budgets, and those of unknown outcome.
         unknown: people whom an earlier request asked for whose outcome is unknown; see ``retry_unknown``.
         elsewhere: people whom another run is buying right now.
-        to_buy: people to be bought.
+        to_buy: people to be bought, within the budgets; whoever of them is not found makes room for one more.
         requests: requests that takes.
         max_credits: credits it costs at most, at the price of the last answers; before the first one, at the
             vendor's documented example of one a lead.

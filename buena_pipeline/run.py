@@ -240,7 +240,6 @@ class Run:
         stop: Stop,
     ) -> None:
         """Buys, and waits for what other runs are buying of the same people, until nobody is left."""
-        guessed = draft.price is None
         pauses = iter(_PAUSES)
         while True:
             self._describe(table, draft)
@@ -250,14 +249,11 @@ class Run:
                 requests = 0 if self._progress is None else draft.count_requests()
                 buyer.buy(batches(bought), people=bought.height, requests=requests)
                 pauses = iter(_PAUSES)
-            # leads that turn out cheaper than was assumed leave room for more
-            cheaper = guessed and buyer.price < 1.0
-            again = draft.undecided(ledger.elsewhere, with_budget=cheaper)
+            again = draft.undecided(ledger.elsewhere, room=self._room(buyer) if bought.height else 0)
             if again.is_empty() or stop.is_set() or buyer.bill.halted is not None:
                 return
             if not bought.height:
                 _pause(next(pauses, _PAUSES[-1]), stop)
-            guessed = guessed and not cheaper
             ledger.elsewhere.clear()
             with self._store.transaction() as turn:
                 turn.settle_unknown(now=datetime.now(UTC))
@@ -268,6 +264,17 @@ class Run:
                     spent=buyer.spent,
                     price=buyer.price if buyer.knows_price else None,
                 )
+
+    def _room(self, buyer: Buyer) -> int:
+        """How many more people the budgets pay for: who was cheaper than thought, or not found, left some."""
+        if not self._terms.limited or buyer.bill.stopped is not None:
+            return 0
+        today = 0.0
+        if self._terms.daily_credits is not None:
+            with self._store.consult() as turn:
+                today = turn.spent_today(now=datetime.now(UTC))
+        left, _ = self._terms.credits_left(spent=buyer.spent, today=today)
+        return affordable(left, buyer.price or 1.0)
 
     def _learn(self, draft: Draft) -> None:
         """Keys that the table brought for people who did not have to be bought: known from now on."""

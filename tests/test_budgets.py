@@ -42,6 +42,24 @@ def test_a_budget_is_kept_at_whatever_a_lead_costs(
         assert (later.frame["buena_status"] == "enriched").equals(planned)
 
 
+def test_what_unknown_people_leave_of_a_budget_buys_those_who_are_next(store: EnrichmentStore) -> None:
+    """Until it is used up, which is then the reason of all others; whoever comes first is asked for first."""
+    leads = addresses(600).with_columns(worth=pl.int_range(pl.len()) * 7 % 600)
+    with (
+        Sandbox(limits=None, not_found=0.5) as sandbox,
+        BuenaClient(sandbox.api_key, sandbox.url, limits=None) as client,
+    ):
+        result = Enricher(client, store, max_credits=60, priority=pl.col("worth")).run(leads)
+        assert sandbox.credits_used == result.report.credits_used == 60
+        assert set(sandbox.charges()["count"]) == {1}
+    status = result.frame.sort("worth", descending=True)["buena_status"]
+    asked = result.report.enriched + result.report.failed
+    assert set(status[:asked]) == {"enriched", "failed"}
+    assert set(status[asked:]) == {"deferred"}
+    reasons = result.frame.filter(pl.col("buena_status") == "deferred")["buena_error"].unique().to_list()
+    assert reasons == ["the budget max_credits reaches no further"]
+
+
 def requested(sandbox: Sandbox) -> list[int]:
     """How many leads each request asked for."""
     return [entry["leads"] for entry in sandbox.request_log()]

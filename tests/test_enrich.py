@@ -1031,12 +1031,15 @@ def test_enriched_rows_are_scored(everybody: Sandbox, store: EnrichmentStore) ->
     assert scored["buena_score"].max() > 0
 
 
-def test_a_budget_goes_on_as_long_as_not_found_people_leave_something(store: EnrichmentStore) -> None:
-    """Reserved is not spent: what a batch did not use buys more, up to the people planned for."""
+@pytest.mark.parametrize("budget", [{"max_credits": 120}, {"daily_credits": 120}])
+def test_a_budget_goes_on_as_long_as_not_found_people_leave_something(
+    store: EnrichmentStore, budget: dict[str, Any]
+) -> None:
+    """Whoever is not found costs nothing: the budget buys others, until it reaches nobody any more."""
     with Sandbox(limits=None, not_found=0.5) as sandbox, BuenaClient(sandbox.api_key, sandbox.url) as client:
-        report = Enricher(client, store, max_credits=120).run(addresses(200)).report
-        assert report.enriched == sandbox.credits_used <= 120
-        assert report.enriched + report.failed == 120
+        report = Enricher(client, store, **budget).run(addresses(200)).report
+        assert report.enriched == sandbox.credits_used < 120
+        assert (report.enriched + report.failed, report.deferred) == (200, 0)
 
 
 def test_a_store_is_a_store_or_a_path() -> None:
