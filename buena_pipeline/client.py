@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -189,11 +189,14 @@ class BuenaClient:
         *,
         max_wait: float = 300.0,
         called_off: Flag | None = None,
+        leaves: Callable[[], object] | None = None,
     ) -> Future[Verdict]:
         """Like ``enrich``, on a thread of the client's own; returns at once."""
         self._require_open()
         try:
-            return self._threads.submit(self.enrich, leads, options, max_wait=max_wait, called_off=called_off)
+            return self._threads.submit(
+                self.enrich, leads, options, max_wait=max_wait, called_off=called_off, leaves=leaves
+            )
         except RuntimeError:  # closed by another thread just now
             raise SettingsError(_CLOSED) from None
 
@@ -204,6 +207,7 @@ class BuenaClient:
         *,
         max_wait: float = 300.0,
         called_off: Flag | None = None,
+        leaves: Callable[[], object] | None = None,
     ) -> Verdict:
         """Sends one request, again where that is harmless, and says what came of it.
 
@@ -215,6 +219,7 @@ class BuenaClient:
             options: the blocks to ask for.
             max_wait: seconds of rate-limit waits to bear, added up.
             called_off: once set, nothing is sent any more, neither for the first time nor again.
+            leaves: called just before the request is sent for the first time; if it raises, nothing is.
 
         Returns:
             One of the verdicts of ``wire``. What the network does is a verdict, never an exception.
@@ -227,6 +232,8 @@ class BuenaClient:
         body = encode_request(leads, options)
         if self._is_off(called_off):
             return _CALLED_OFF
+        if leaves is not None:
+            leaves()
         verdict = self._send(body)
         if not isinstance(verdict, _WORTH_ANOTHER_TRY):
             return verdict

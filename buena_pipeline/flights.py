@@ -64,12 +64,21 @@ class Flights:
         client: what they are sent through.
         stop: whether the run was asked to stop; then nothing leaves any more.
         lease: how long a request may take at most.
+        leaves: told the id of each request just before it leaves, in any thread; if that fails it stays.
     """
 
-    def __init__(self, client: BuenaClient, stop: Stop, *, lease: timedelta) -> None:
+    def __init__(
+        self,
+        client: BuenaClient,
+        stop: Stop,
+        *,
+        lease: timedelta,
+        leaves: Callable[[str], object] = lambda _: None,
+    ) -> None:
         self._client = client
         self._stop = stop
         self._lease = lease
+        self._leaves = leaves
         self._flying: dict[Future[Verdict], Request] = {}
         self._landed: deque[Future[Verdict]] = deque()
         self._wanted = 1
@@ -93,7 +102,13 @@ class Flights:
         options = EnrichmentOptions.of(request.batch.blocks)
         leash = _Leash(self._stop, request.row["happened_at"] + self._lease / 2)
         # rate limits are waited for by the run, where everybody who shares them learns of it
-        future = self._client.submit(_Leads(request), options, max_wait=0, called_off=leash)
+        future = self._client.submit(
+            _Leads(request),
+            options,
+            max_wait=0,
+            called_off=leash,
+            leaves=partial(self._leaves, request.row["request_id"]),
+        )
         self._flying[future] = request
         future.add_done_callback(partial(self._lands, request))
 

@@ -49,7 +49,7 @@ _TURNS_AHEAD: Final = 5
 """Turns whose answers are asked for ahead: one may pass while the other four make the next one worth it."""
 
 _MOST_AHEAD: Final = 2
-"""Requests ahead for each connection at most: after a crash their people are of unknown outcome, too."""
+"""Requests ahead for each connection at most: of unknown outcome, too, if the machine goes down."""
 
 _IN_VAIN: Final = _MOST_AHEAD + 2
 """Answers that each connection could bring during a turn, from which on requests ahead do not help."""
@@ -69,6 +69,7 @@ class Buyer:
         terms: what may be spent, and how long to wait.
         stop: whether the run was asked to stop.
         price: what a lead has cost lately; None if nobody knows.
+        leaves: told the id of each request just before it leaves.
         progress: called after each turn that settled somebody, and before a longer wait.
     """
 
@@ -80,6 +81,7 @@ class Buyer:
         terms: Terms,
         stop: Stop,
         price: float | None = None,
+        leaves: Callable[[str], object] = lambda _: None,
         progress: Callable[[EnrichmentProgress], None] | None = None,
     ) -> None:
         self.bill = Bill()
@@ -90,7 +92,7 @@ class Buyer:
         self._progress = progress
         self._total = 0
         self._backlog = Backlog()
-        self._flights = Flights(client, stop, lease=ledger.account.lease)
+        self._flights = Flights(client, stop, lease=ledger.account.lease, leaves=leaves)
         self._price = Price(price)
         self._turn_takes = 0.0
         self._answer_takes = 0.0

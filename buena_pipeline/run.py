@@ -207,11 +207,19 @@ class Run:
         ledger = Ledger(self._store, run_id=self._id, account=account, decide=decided)
         self._log("started", draft.rows, self._terms.to_json())
         with (
-            self._store.living(self._id),
+            self._store.living(self._id) as departures,
             stop_on_signals() as stop,
             shown(self._progress) as progress,
         ):
-            buyer = Buyer(client, ledger, terms=self._terms, stop=stop, price=draft.price, progress=progress)
+            buyer = Buyer(
+                client,
+                ledger,
+                terms=self._terms,
+                stop=stop,
+                price=draft.price,
+                leaves=departures.note,
+                progress=progress,
+            )
             try:
                 self._settle(table, draft, marks=marks, ledger=ledger, buyer=buyer, stop=stop)
             except BaseException:

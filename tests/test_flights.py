@@ -55,7 +55,7 @@ def flying(client: BuenaClient, monkeypatch: pytest.MonkeyPatch) -> Flights:
     on_their_way = Flights(client, Stop(), lease=timedelta(hours=1))
     for number in range(4):
         lead = pl.DataFrame([{"person_id": "p", "email": f"p{number}@acme.example"}], schema=PEOPLE)
-        row = {"happened_at": datetime.now(UTC), "credits_reserved": 1.0}
+        row = {"request_id": str(number), "happened_at": datetime.now(UTC), "credits_reserved": 1.0}
         on_their_way.send(Request(Batch(("company",), lead), row))
     return on_their_way
 

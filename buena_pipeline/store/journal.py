@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from buena_pipeline.errors import StoreError
 from buena_pipeline.store.database import sync
+from buena_pipeline.store.departures import Departures, departed
 from buena_pipeline.store.signals import Watch, block
 
 if TYPE_CHECKING:
@@ -165,28 +166,46 @@ class Journal:
     # --- who lives --------------------------------------------------------------------------------------
 
     @block
-    def living(self, run_id: str) -> Iterator[None]:
+    def living(self, run_id: str) -> Iterator[Departures]:
         """Shows to other processes, for the length of the block, that a run lives.
+
+        Yields:
+            Where the run writes down which of its requests leave. It stays behind if the block raises.
 
         Raises:
             StoreError: if the folder cannot be written.
         """
-        lock = self._lock_of(run_id)
+        lock, departures = self._lock_of(run_id), Departures(self._list_of(run_id))
         try:
             try:
                 with Watch():
-                    self._show_life(lock)
-                yield
+                    self._show_life(lock, departures)
+                yield departures
+                with contextlib.suppress(OSError):
+                    departures.path.unlink(missing_ok=True)
             finally:
                 with Watch():
+                    departures.close()
                     _let_go(lock)
         finally:
             _let_go(lock)  # if a signal struck before it was held back
 
-    def _show_life(self, lock: filelock.FileLock) -> None:
+    def departed(self, run_id: str) -> frozenset[str] | None:
+        """The requests of a run that is gone which have left; None if nobody can tell."""
+        return departed(self._list_of(run_id))
+
+    def sweep(self) -> None:
+        """Removes what runs that are gone have left behind; for when their requests are settled."""
+        lists = {path.stem: path for path in self.folder.glob("*.sent")}
+        for run_id in set(lists).difference(self.alive(lists)):
+            with contextlib.suppress(OSError):
+                lists[run_id].unlink(missing_ok=True)
+
+    def _show_life(self, lock: filelock.FileLock, departures: Departures) -> None:
         try:
             self._make()
             lock.acquire(timeout=0)
+            departures.open()
         except OSError as error:
             raise StoreError(
                 f"The folder {self.folder} beside the store cannot be written: {error.strerror or error}. "
@@ -219,6 +238,9 @@ class Journal:
         import filelock
 
         return filelock.FileLock(self.folder / f"{run_id}.run", thread_local=False, mode=0o600)
+
+    def _list_of(self, run_id: str) -> Path:
+        return self.folder / f"{run_id}.sent"
 
     def _make(self) -> None:
         self.folder.mkdir(mode=0o700, exist_ok=True)

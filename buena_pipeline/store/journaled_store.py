@@ -24,6 +24,7 @@ from buena_pipeline.postings import Postings
 from buena_pipeline.schema import RECORD, TIMESTAMP, UUID
 from buena_pipeline.settings import StoreKey
 from buena_pipeline.store.database import Database
+from buena_pipeline.store.departures import Departures
 from buena_pipeline.store.digests import digest_keys
 from buena_pipeline.store.exchange import from_query, to_arrow
 from buena_pipeline.store.fingerprint import Fingerprint, fingerprint, is_settled
@@ -102,12 +103,14 @@ class JournaledStore:
             StoreError: if the file cannot be written; nothing was.
         """
         with self._database.transaction(lock_timeout=lock_timeout, little=True) as connection:
-            turn = Transaction(connection, self._journal.alive)
+            turn = Transaction(connection, self._journal)
             taken_in = self._take_in_journal(turn)
             yield turn
             turn.end()
         for entry in taken_in:
             entry.unlink(missing_ok=True)
+        if turn.gave_up:
+            self._journal.sweep()
 
     def lookup(self, keys: pl.DataFrame) -> Lookup:
         """What is known of the people of one table.
@@ -126,7 +129,7 @@ class JournaledStore:
                 yield turn
         else:
             with self._database.connect() as connection:
-                yield Transaction(connection, self._journal.alive)
+                yield Transaction(connection, self._journal)
 
     def fetch(
         self,
@@ -155,7 +158,7 @@ class JournaledStore:
         if people.is_empty():
             return wished.to_frame()
         with self._database.connect() as connection:
-            if file_id is None or Transaction(connection, self._journal.alive).file_id() != file_id:
+            if file_id is None or Transaction(connection, self._journal).file_id() != file_id:
                 wanted = wanted.with_columns(row=pl.lit(None, pl.Int64))
             connection.register("wanted", to_arrow(wanted))
             connection.execute(statement("fetch.sql"))
@@ -180,7 +183,7 @@ class JournaledStore:
         if last < first:
             return wished.to_frame()
         with self._database.connect() as connection:
-            if Transaction(connection, self._journal.alive).file_id() != file_id:
+            if Transaction(connection, self._journal).file_id() != file_id:
                 return wished.to_frame()
             query = statement("span.sql").format(", ".join(wished), first, last)
             return from_query(connection, query).select(wished.names()).cast(wished)
@@ -210,8 +213,11 @@ class JournaledStore:
         """What the file system says of the store and its journal; the same as long as nothing has changed."""
         return fingerprint((*self._files, *self._folders))
 
-    def living(self, run_id: str) -> AbstractContextManager[None]:
-        """Held by a run while it lives, so that others can tell its requests from those of the dead."""
+    def living(self, run_id: str) -> AbstractContextManager[Departures]:
+        """Held by a run while it lives, so that others can tell its requests from those of the dead.
+
+        It gives what the run tells which of its requests leave.
+        """
         return self._journal.living(run_id)
 
     def learn(self, keys: pl.DataFrame, *, now: datetime) -> None:

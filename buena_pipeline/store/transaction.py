@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -24,6 +24,7 @@ from buena_pipeline.schema import (
 from buena_pipeline.store import matching
 from buena_pipeline.store.engine import ALL_CORES, NO_LOG
 from buena_pipeline.store.exchange import to_arrow
+from buena_pipeline.store.journal import Journal
 from buena_pipeline.store.statements import statement
 
 _TABLES: Final = {
@@ -77,14 +78,16 @@ class Transaction:
 
     Args:
         connection: in a transaction, or for reading only.
-        alive: which of some runs live.
+        journal: says which runs live, and what those that do not have sent.
+
+    Attributes:
+        gave_up: whether it has settled the requests of all runs that are gone.
     """
 
-    def __init__(
-        self, connection: duckdb.DuckDBPyConnection, alive: Callable[[Iterable[str]], list[str]]
-    ) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, journal: Journal) -> None:
+        self.gave_up = False
         self._connection = connection
-        self._alive = alive
+        self._journal = journal
         self._shared: list[pl.Series] = []
         self._wrote = False
         self._answers = 0
@@ -266,23 +269,36 @@ class Transaction:
 
     def settle_unknown(self, *, now: datetime) -> None:
         """Gives up on requests whose run is gone, and settles what the credits left tell."""
-        self._mark_the_living()
+        self._mark_the_departed(self._mark_the_living())
         self._connection.execute(statement("abandoned.sql"))
+        self.gave_up = True
         if self._only_row("select count(*) from newest_request where state = 'unknown'") == (0,):
             return
         self._connection.register("settled", reconcile(self.requests(), now=now).to_arrow())
         self._connection.execute(statement("settle.sql"))
 
-    def _mark_the_living(self) -> None:
-        """The temporary table ``living``: the runs with requests on their way that live."""
+    def _mark_the_living(self) -> list[str]:
+        """The temporary table ``living``: the runs with requests on their way that live; the others."""
         runs = self._connection.sql(
             """
             select run_id::varchar as run_id from newest_request where state = 'in flight'
             group by run_id
             """
         ).pl()
-        living = pl.DataFrame({"run_id": self._alive(runs["run_id"])}, schema={"run_id": pl.String})
+        living = pl.DataFrame({"run_id": self._journal.alive(runs["run_id"])}, schema={"run_id": pl.String})
         self._connection.register("living", living.to_arrow())
+        gone: list[str] = runs.join(living, on="run_id", how="anti")["run_id"].to_list()
+        return gone
+
+    def _mark_the_departed(self, runs: list[str]) -> None:
+        """The temporary table ``departed``: runs of which that is known, and the requests that have left."""
+        told = [(run_id, self._journal.departed(run_id)) for run_id in runs]
+        departed = pl.DataFrame(
+            [(run_id, list(requests)) for run_id, requests in told if requests is not None],
+            schema={"run_id": pl.String, "requests": pl.List(pl.String)},
+            orient="row",
+        )
+        self._connection.register("departed", departed.to_arrow())
 
     def _only_row(self, query: str, values: Any = None) -> tuple[Any, ...]:
         """The only row of a query for anything but moments."""
