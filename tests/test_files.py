@@ -167,6 +167,21 @@ def test_sheets_of_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     assert not caplog.records
 
 
+def test_sheets_with_numbers_too_large(tmp_path: Path) -> None:
+    """Whole numbers of 20 digits, as of a card or of two phones in one cell, are text; others are as ever."""
+    path = tmp_path / "leads.xlsx"
+    with xlsxwriter.Workbook(str(path)) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, ["Card", "Card", "", "n", "share", "Flag", "day"])
+        sheet.write_row(1, 0, [12e18, 1, -2e19, 7, 1e19, True, date(2026, 1, 2)])
+        sheet.write_row(2, 0, [4917112345678, 2, None, 8, 0.5, False])
+    frame = read_table(path)
+    assert frame["Card"].to_list() == ["12000000000000000000", "4917112345678"]
+    assert frame["column_3"].to_list() == ["-20000000000000000000", None]
+    assert frame["Card_1", "n"].rows() == [(1, 7), (2, 8)]
+    assert frame["share", "Flag"].rows() == [(1e19, True), (0.5, False)]
+
+
 def test_sheets_with_lengths_of_time(tmp_path: Path) -> None:
     """Cells that have no type in common are text, and no value is lost."""
     path = tmp_path / "leads.xlsx"
@@ -233,6 +248,23 @@ def test_json_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "a.jsonl").write_text(f"{row}\r\n\r\n{row}", encoding=encoding, newline="")
     assert read_table(tmp_path / "a.json")["Email"].to_list() == ["zoë@acme.example"]
     assert read_table(tmp_path / "a.jsonl")["Email"].to_list() == ["zoë@acme.example"] * 2
+
+
+def test_no_value_is_told(tmp_path: Path) -> None:
+    """What polars says of a column is kept, what it quotes from its cells is not."""
+    leads = pl.LazyFrame({"Email": ["jane@acme.example"]})
+    number = leads.select(pl.col("Email").cast(pl.Int64))
+    own = leads.select(pl.col("Email").map_batches(lambda cells: int(cells[0]), return_dtype=pl.Int64))
+    for query, told in (
+        (number, "conversion from `str` to `i64` failed in column 'Email'."),
+        (leads.select("Phone"), 'unable to find column "Phone"; valid columns: ["Email"].'),
+        (own, "ValueError."),
+    ):
+        for ending in ENDINGS:
+            path = tmp_path / f"out{ending}"
+            with pytest.raises(FileFormatError) as caught:
+                write_table(query, path)
+            assert str(caught.value) == f"{path} cannot be written: {told}"
 
 
 # --- writing ---------------------------------------------------------------------------------------------
@@ -314,6 +346,33 @@ def test_sheets_keep_long_numbers(tmp_path: Path) -> None:
     frame = read_table(path)
     assert frame["id"].to_list() == ["12345678901234567", "1"]
     assert frame["x"].to_list() == [None, 2.5]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "numbers", "texts"),
+    [
+        (pl.Decimal(38, 0), [1234567890123456789, 7], ["1234567890123456789", "7"]),
+        (pl.Decimal(38, 0), [12345678901234567890, None, 0], ["12345678901234567890", None, "0"]),
+        (pl.Int128, [-12345678901234567890], ["-12345678901234567890"]),
+        (pl.Decimal(38, 2), ["12345678901234.56", "0.10"], ["12345678901234.56", "0.10"]),
+        (pl.Decimal(38, 20), ["0.1234567890123456"], ["0.12345678901234560000"]),
+    ],
+)
+def test_sheets_round_no_exact_number(
+    tmp_path: Path, dtype: pl.DataType, numbers: list[object], texts: list[str | None]
+) -> None:
+    """As DuckDB sums them up: what has more digits than a cell is text."""
+    path = tmp_path / "out.xlsx"
+    write_table(pl.DataFrame({"sum": numbers}, schema={"sum": dtype}, strict=False), path)
+    assert read_table(path)["sum"].to_list() == texts
+
+
+def test_sheets_have_numbers_where_they_are_exact(tmp_path: Path) -> None:
+    """Decimals stay numbers, whatever their dtype has room for."""
+    path = tmp_path / "out.xlsx"
+    prices = pl.Series("price", ["1234567890123.25", None, "-0.5"], dtype=pl.Decimal(38, 10))
+    write_table(prices.to_frame(), path)
+    assert read_table(path)["price"].to_list() == [1234567890123.25, None, -0.5]
 
 
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
