@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 import xlsxwriter
 
-from buena_pipeline.errors import FileFormatError, MissingExtraError
+from buena_pipeline.errors import ColumnError, FileFormatError, MissingExtraError
 from buena_pipeline.files import check_output, read_table, sheets, write_table
 from buena_pipeline.files.plain import json_ready, plain_columns, with_lists
 from buena_pipeline.schema import ENRICHED, SOCIAL_PROFILE
@@ -421,6 +421,81 @@ def test_plain_columns() -> None:
     )
     assert plain.row(1) == (None,) * frame.width
     assert set(frame.clear().select(plain_columns(frame.schema)).dtypes) == {pl.String}
+
+
+NESTED = pl.DataFrame(
+    {
+        "blobs": [[b"\xff", None], None],
+        "struct": [{"raw": b"\xff", "deep": [{"raw": b"", "n": 1}]}, None],
+        "map": [{"a": 1, "b": None}, None],
+        "bytes_of": [{"a": b"\xff"}, None],
+        "by_number": [{7: "x"}, None],
+        "sums": [[10**20], None],
+    },
+    schema={
+        "blobs": pl.Array(pl.Binary, 2),
+        "struct": pl.Struct({"raw": pl.Binary, "deep": pl.List(pl.Struct({"raw": pl.Binary, "n": pl.Int8}))}),
+        "map": pl.Map(pl.String, pl.Int64),
+        "bytes_of": pl.Map(pl.String, pl.Binary),
+        "by_number": pl.Map(pl.Int64, pl.String),
+        "sums": pl.List(pl.Decimal(38, 0)),
+    },
+)
+
+
+def test_what_is_nested_is_json() -> None:
+    """Bytes are Base64 however deep they are, and a map is an object where its keys are text."""
+    row = {
+        "blobs": ["/w==", None],
+        "struct": {"raw": "/w==", "deep": [{"raw": "", "n": 1}]},
+        "map": {"a": 1, "b": None},
+        "bytes_of": [{"key": "a", "value": "/w=="}],
+        "by_number": [{"key": 7, "value": "x"}],
+        "sums": [10**20],
+    }
+    ready = json_ready(NESTED.lazy())
+    assert json.loads(ready.collect().write_json()) == [row, dict.fromkeys(row)]
+    assert json.loads(ready.collect().write_ndjson().splitlines()[0]) == row
+    plain = NESTED.select(plain_columns(NESTED.schema))
+    lists = {"blobs": "/w==", "sums": "100000000000000000000"}
+    assert plain.columns == NESTED.columns
+    assert plain.row(0, named=True) == {
+        name: lists.get(name) or json.dumps(value, separators=(",", ":")) for name, value in row.items()
+    }
+    assert plain.row(1) == (None,) * plain.width
+
+
+@pytest.mark.parametrize("ending", [".csv", ".json", ".ndjson", ".xlsx"])
+def test_nested_values_are_written(tmp_path: Path, ending: str) -> None:
+    """To every format that is text."""
+    write_table(NESTED, tmp_path / f"out{ending}")
+    assert read_table(tmp_path / f"out{ending}").columns == NESTED.columns
+
+
+@pytest.mark.parametrize("ending", [".csv", ".json", ".ndjson", ".xlsx"])
+def test_types_that_are_no_text(tmp_path: Path, ending: str) -> None:
+    """Bytes that only one program reads are refused by the name of the column, before anything is written."""
+    odd = pl.Extension("geoarrow.wkb", pl.Binary, "{}")
+    place = pl.Series("place", [b"x"]).ext.to(odd)
+    for column in (place, place.to_frame().to_struct("place"), pl.Series("place", [object()], pl.Object)):
+        path = tmp_path / f"out{ending}"
+        with pytest.raises(ColumnError, match='Column "place" is of a type that is neither') as caught:
+            check_output(path, column.to_frame())
+        assert caught.value.columns == ("place",)
+        with pytest.raises(ColumnError, match="x::varchar"):
+            write_table(column.to_frame(), path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_panic_of_polars_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Which is no Exception; the file that was there stays."""
+    path = tmp_path / "out.csv"
+    path.write_text("old")
+    infinite = pl.Series("at", [2**63 - 1]).cast(pl.Datetime("us"))
+    with pytest.raises(FileFormatError, match="cannot be written: PanicException"):
+        write_table(infinite.to_frame(), path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_lists_come_back_from_text() -> None:

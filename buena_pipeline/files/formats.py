@@ -276,10 +276,10 @@ def _sync(path: Path) -> None:
 
 
 _TELLING: Final = re.compile(
-    r"parquet: .*|unable to find column .*|cannot write 'Object' datatype|csv writer does not support \w+ dtype"
+    r"parquet: .*|unable to find column .*|cannot write 'Object' datatype"
     r"|conversion from `[^`]*` to `[^`]*` failed in column '.*?'(?= for \d)"
 )
-"""Of what polars says, that which is about names and types. After it may come values, which may be somebody's."""
+"""Of what polars says, that which is about names and types; what comes after it may quote a lead."""
 
 
 @contextmanager
@@ -293,12 +293,12 @@ def _explained(what: str) -> Iterator[None]:
         raise MissingExtraError.for_extra("An .xlsx file", "cli") from None
     except OSError as error:
         raise FileFormatError(f"{what}: {error.strerror or error}.") from None
-    except Exception as error:  # noqa: BLE001 - every reader and writer has exceptions of its own
+    except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - each format has some of its own
         cure = "Is the file whole, and of the format that its ending names?" if "be read" in what else ""
         raise FileFormatError(f"{what}: {_reason(error)}. {cure}".rstrip()) from None
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """What went wrong, as far as an error says so without quoting values."""
     told = _TELLING.match(str(error)) if isinstance(error, pl.exceptions.PolarsError) else None
     return told[0].rstrip(".") if told else type(error).__name__

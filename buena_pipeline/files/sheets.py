@@ -104,9 +104,8 @@ def require_fits(frame: pl.DataFrame) -> None:
 
 
 def _rounded(table: pl.DataFrame) -> list[str]:
-    """The columns with a number that a cell would round: of more than 15 digits, before and after the point."""
+    """The columns of exact numbers that a cell would round: of more than 15 digits in all."""
     exact = cs.integer() | cs.decimal()
-    # not those of a float: it has no more itself
     digits = cs.decimal().cast(pl.String).str.replace_all("[-.]", "").str.strip_chars("0").str.len_chars()
     flags = [*table.select(exact.abs().max() > _EXACT), *table.select(digits.max() > _DIGITS)]
     return list(dict.fromkeys(flag.name for flag in flags if flag.item()))

@@ -22,7 +22,7 @@ from buena_pipeline.store.backup import back_up
 from buena_pipeline.store.diagnosis import is_damage, query_fails
 from buena_pipeline.store.integrity import check_integrity
 from buena_pipeline.store.journaled_store import JournaledStore
-from buena_pipeline.store.queries import require_query
+from buena_pipeline.store.queries import require_holdable, require_query
 from buena_pipeline.store.statements import statement
 from buena_pipeline.store.subjects import subject_keys
 
@@ -139,7 +139,10 @@ class EnrichmentStore(JournaledStore):
             try:
                 require_query(connection, query, self.path)
                 relation: Any = connection.sql(query, params=params)
-                result: pl.DataFrame = pl.DataFrame() if relation is None else relation.pl()
+                if relation is None:
+                    return pl.DataFrame()
+                require_holdable(relation, self.path)
+                result: pl.DataFrame = relation.pl()
             except duckdb.Error as error:
                 if is_damage(error):
                     raise
