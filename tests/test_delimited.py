@@ -164,12 +164,20 @@ def test_stray_quotation_marks_are_text() -> None:
     assert frame.rows() == [('5" pipe', "1"), ('12" pipe', "2"), ("plain", "3")]
 
 
+@pytest.mark.parametrize("stray", ["", '5" pipe,7\n'])
+def test_an_empty_field_in_quotes_is_null_as_well(stray: str) -> None:
+    """Wherever else a mark stands that makes the records be gone through one by one."""
+    frame = parse(f'Email,N\n"",1\na,""\n" ",""""\n{stray}')
+    assert frame.head(3).rows() == [(None, "1"), ("a", None), (" ", '"')]
+    assert parse(f'Email\n""\na\n{stray[:7]}')["Email"].head(2).to_list() == [None, "a"]
+
+
 @pytest.mark.parametrize("block", [1, 2, 3, 7])
 def test_blocks_make_no_difference(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     """Quotes, records and blank lines may lie across the blocks in which a file is looked at."""
     monkeypatch.setattr(delimited, "_BLOCK", block)
     text = 'né,b\r\n"x,\r\ny",1\r\n\r\n"","""q"""\r\nz,\r\n'
-    assert parse(text).rows() == [("x,\r\ny", "1"), (None, None), ("", '"q"'), ("z", None)]
+    assert parse(text).rows() == [("x,\r\ny", "1"), (None, None), (None, '"q"'), ("z", None)]
     with pytest.raises(FileFormatError, match="line 7: a record of 3"):
         parse(f"{text}1,2,3\r\n")
 

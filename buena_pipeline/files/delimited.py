@@ -49,8 +49,9 @@ def parse_delimited(data: bytes, *, name: str) -> pl.DataFrame:
         name: the file's name, for messages.
 
     Returns:
-        One String column per field of the header, one row per record; an empty field is null. A header that
-        repeats gets a number (``Email_1``), an empty one the number of its column (``column_3``).
+        One String column per field of the header, one row per record; an empty field is null, also
+        in quotes. A header that repeats gets a number (``Email_1``), an empty one the number of its column
+        (``column_3``).
 
     Raises:
         FileFormatError: if it is no text, there is no header, or a record has not as many fields as the
@@ -70,7 +71,8 @@ def parse_delimited(data: bytes, *, name: str) -> pl.DataFrame:
     delimiter = even or candidates[0]
     columns = name_columns(_split(header, delimiter))
     mended = partial(_mend_quotes, text, delimiter, len(columns), name=name, skipped=skipped)
-    read = partial(pl.read_csv, separator=delimiter, infer_schema=False, new_columns=columns)
+    # null_values: else an empty field would be null only without quotes
+    read = partial(pl.read_csv, separator=delimiter, infer_schema=False, new_columns=columns, null_values="")
     try:
         if even is not None:
             with contextlib.suppress(pl.exceptions.PolarsError):
