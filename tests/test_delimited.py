@@ -164,6 +164,18 @@ def test_stray_quotation_marks_are_text() -> None:
     assert frame.rows() == [('5" pipe', "1"), ('12" pipe', "2"), ("plain", "3")]
 
 
+def test_fields_of_any_length() -> None:
+    """Python's reader refuses those of 131,073 characters; its limit is as before, also after an error."""
+    long, limit = "x" * 140_000, csv.field_size_limit()
+    assert parse(f'bio,n\n"{long}",1\n5" pipe,2\n')["bio"].to_list() == [long, '5" pipe']
+    assert parse(f"{long},n\n1,2\n").columns == [long, "n"]
+    with pytest.raises(FileFormatError, match=r"line 2: a record of 1 instead of 2"):
+        parse(f'bio,n\n"{long}"\n5" pipe,2\n')
+    with pytest.raises(FileFormatError, match=r"line 3: .* not closed"):
+        parse('a,b\n1,2\n3,"4\n' + "5,6\n" * 50_000)
+    assert csv.field_size_limit() == limit
+
+
 @pytest.mark.parametrize("stray", ["", '5" pipe,7\n'])
 def test_an_empty_field_in_quotes_is_null_as_well(stray: str) -> None:
     """Wherever else a mark stands that makes the records be gone through one by one."""
