@@ -176,16 +176,31 @@ def require_columns(schema: pl.Schema, columns: LeadColumns) -> None:
     """
     for name in columns.names:
         require_column(schema, name)
-        dtype = schema[name]
-        textual = isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Boolean | pl.Null)
-        if not (textual or dtype.is_numeric() or (dtype.is_temporal() and dtype != pl.Duration)):
-            cure = _NESTED_CURES.get(
-                type(dtype), 'Turn it into text first: pl.col("{name}").cast(pl.String).'
-            )
-            raise ColumnError(
-                f'Column "{name}" is {dtype}, which cannot be read as text. {cure.format(name=name)}',
-                columns=(name,),
-            )
+        require_text(name, schema[name])
+
+
+def require_text(name: str, dtype: pl.DataType) -> None:
+    """Check that a column can be read as text.
+
+    Args:
+        name: of the column, for the message.
+        dtype: of the column.
+
+    Raises:
+        ColumnError: if it is nested, binary or otherwise without a text form.
+
+    Example:
+        >>> require_text("email", pl.List(pl.String()))
+        Traceback (most recent call last):
+        buena_pipeline.errors.ColumnError: Column "email" is List(String), which cannot be read as text. ...
+    """
+    textual = isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Boolean | pl.Null)
+    if not (textual or dtype.is_numeric() or (dtype.is_temporal() and dtype != pl.Duration)):
+        cure = _NESTED_CURES.get(type(dtype), 'Turn it into text first: pl.col("{name}").cast(pl.String).')
+        raise ColumnError(
+            f'Column "{name}" is {dtype}, which cannot be read as text. {cure.format(name=name)}',
+            columns=(name,),
+        )
 
 
 def require_column(schema: pl.Schema, name: str, *, whose: str = "") -> None:

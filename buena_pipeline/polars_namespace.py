@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import polars as pl
 
+from buena_pipeline.columns import require_text
 from buena_pipeline.normalize import company_key, email_key, linkedin_slug
 from buena_pipeline.schema import DEFAULT_PREFIX
 from buena_pipeline.terms import MAX_AGE, MAX_WAIT, RETRY_FAILED_AFTER
@@ -209,7 +210,8 @@ class ExprNamespace:
     """``pl.col(...).buena``: what identity makes of a column, to group, join or look at it the same way.
 
     Args:
-        expr: an expression of text; of several columns, each is put through by itself and keeps its name.
+        expr: an expression of text; of several columns, each is put through by itself and keeps its name. Of
+            lists, structs, bytes or objects the methods raise a ColumnError, when the query runs.
 
     Example:
         >>> leads = pl.DataFrame({"Work": ["J.Doe@gmail.com"], "Private": ["jdoe+x@gmail.com"]})
@@ -280,7 +282,7 @@ class SeriesNamespace:
     """``series.buena``: the same as ``pl.col(...).buena``, for a column that is there.
 
     Args:
-        series: text.
+        series: text; of lists, structs, bytes or objects the methods raise a ColumnError.
 
     Example:
         >>> pl.Series("Firm", ["Acme, Inc."]).buena.company_key().to_list()
@@ -354,5 +356,6 @@ def register() -> None:
 
 
 def _put_through(rule: _Rule, column: pl.Series) -> pl.Series:
-    """What a rule makes of a column, under the column's name."""
+    """What a rule makes of a column, under the column's name; refuses what ``enrich_frame`` would refuse."""
+    require_text(column.name, column.dtype)
     return column.to_frame("value").select(rule(pl.col("value"))).to_series().alias(column.name)

@@ -120,13 +120,39 @@ def test_nothing_is_replaced(store: EnrichmentStore, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "says"), [("no/such/folder.duckdb", "no/such for the backup does not exist"), (7, "not int")]
+    ("target", "says"),
+    [
+        ("no/such/folder.duckdb", "no/such for the backup does not exist"),
+        (7, "not int"),
+        ("a\0b", "takes the path of a file"),
+        (":memory:", "takes the path of a file"),
+        ("monday.csv", "monday.csv is a table by its name; a backup is a DuckDB file"),
+        (Path("monday.XLSX"), "is a table by its name"),
+    ],
 )
-def test_a_place_that_is_none(store: EnrichmentStore, target: object, says: str) -> None:
-    """Is said before anything is done."""
+def test_a_place_that_is_none(
+    store: EnrichmentStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: object, says: str
+) -> None:
+    """Is said before anything is done, as before the journal is taken in."""
+    monkeypatch.chdir(tmp_path)
     store.stats()
+    entry = store.keep(Postings())
+    before = {path.name for path in tmp_path.iterdir()}
     with pytest.raises(InputError, match=says):
         store.backup(target)  # type: ignore[arg-type]
+    assert entry.exists()
+    assert {path.name for path in tmp_path.iterdir()} == before
+
+
+def test_the_log_of_another_store(store: EnrichmentStore, tmp_path: Path) -> None:
+    """Which DuckDB would take for the backup's, and call the backup damaged."""
+    store.stats()
+    log = tmp_path / "monday.duckdb.wal"
+    log.write_bytes(b"left behind")
+    with pytest.raises(InputError, match=r"monday\.duckdb\.wal is there.* Remove it"):
+        store.backup(tmp_path / "monday.duckdb")
+    log.unlink()
+    assert EnrichmentStore(store.backup(tmp_path / "monday.duckdb")).check()["ok"].all()
 
 
 def test_there_must_be_a_store(store: EnrichmentStore, tmp_path: Path) -> None:

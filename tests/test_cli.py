@@ -505,6 +505,35 @@ def test_sql_in_every_format(vendor: Sandbox, capfdbinary: pytest.CaptureFixture
     assert b"more columns" in capfdbinary.readouterr().out
 
 
+def test_sql_with_types_of_every_kind(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """Nested bytes and maps are shown; what is no text is to be cast, in every format but Parquet."""
+    EnrichmentStore("buena.duckdb").stats()
+    shown = "select ['x'::blob] as l, {'a': 'x'::blob} as s, map{'a': 1} as m, map{1: 'x'::blob} as k"
+    for shape in ("table", "csv", "json", "ndjson", "markdown", "parquet"):
+        assert main(["sql", shown, "--store", "buena.duckdb", "--format", shape]) == 0
+        assert capfdbinary.readouterr().err == b""
+        for odd in ("1::bignum", "1::variant", "'POINT(1 2)'::geometry", "[1::bignum]"):
+            code = main(["sql", f"select {odd} as x", "--store", "buena.duckdb", "--format", shape])
+            out, err = capfdbinary.readouterr()
+            assert (code, bool(out)) == ((0, True) if shape == "parquet" else (2, False))
+            assert shape == "parquet" or (b'Column "x"' in err and b"x::varchar" in err)
+    for odd in ("[interval 3 days]", "{'a': union_value(a := 1)}", "map{'a': [interval 3 days]}"):
+        assert main(["sql", f"select {odd} as x", "--store", "buena.duckdb"]) == 2
+        err = capfdbinary.readouterr().err
+        assert b'column "x" is ' in err
+        assert b"panicked" not in err
+
+
+def test_sql_with_values_that_polars_panics_over(cli: Callable[..., Ran]) -> None:
+    """Is a query to be mended, and no fault of ours."""
+    EnrichmentStore("buena.duckdb").stats()
+    for shape in ("table", "csv", "json", "markdown"):
+        ran = cli("sql", "select 'infinity'::timestamp as x", "--store", "buena.duckdb", "--format", shape)
+        assert (ran.code, ran.out) == (2, "")
+        assert "error: The result has a value that this format does not hold" in ran.err
+        assert "Traceback" not in ran.err
+
+
 def test_sql_finds_a_person_however_an_address_is_spelled(cli: Callable[..., Ran], vendor: Sandbox) -> None:
     """By the macros of the store."""
     assert cli("enrich", "leads.csv", "-o", "out.csv", "-q").code == 0

@@ -164,12 +164,32 @@ def test_stray_quotation_marks_are_text() -> None:
     assert frame.rows() == [('5" pipe', "1"), ('12" pipe', "2"), ("plain", "3")]
 
 
+def test_fields_of_any_length() -> None:
+    """Python's reader refuses those of 131,073 characters; its limit is as before, also after an error."""
+    long, limit = "x" * 140_000, csv.field_size_limit()
+    assert parse(f'bio,n\n"{long}",1\n5" pipe,2\n')["bio"].to_list() == [long, '5" pipe']
+    assert parse(f"{long},n\n1,2\n").columns == [long, "n"]
+    with pytest.raises(FileFormatError, match=r"line 2: a record of 1 instead of 2"):
+        parse(f'bio,n\n"{long}"\n5" pipe,2\n')
+    with pytest.raises(FileFormatError, match=r"line 3: .* not closed"):
+        parse('a,b\n1,2\n3,"4\n' + "5,6\n" * 50_000)
+    assert csv.field_size_limit() == limit
+
+
+@pytest.mark.parametrize("stray", ["", '5" pipe,7\n'])
+def test_an_empty_field_in_quotes_is_null_as_well(stray: str) -> None:
+    """Wherever else a mark stands that makes the records be gone through one by one."""
+    frame = parse(f'Email,N\n"",1\na,""\n" ",""""\n{stray}')
+    assert frame.head(3).rows() == [(None, "1"), ("a", None), (" ", '"')]
+    assert parse(f'Email\n""\na\n{stray[:7]}')["Email"].head(2).to_list() == [None, "a"]
+
+
 @pytest.mark.parametrize("block", [1, 2, 3, 7])
 def test_blocks_make_no_difference(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     """Quotes, records and blank lines may lie across the blocks in which a file is looked at."""
     monkeypatch.setattr(delimited, "_BLOCK", block)
     text = 'né,b\r\n"x,\r\ny",1\r\n\r\n"","""q"""\r\nz,\r\n'
-    assert parse(text).rows() == [("x,\r\ny", "1"), (None, None), ("", '"q"'), ("z", None)]
+    assert parse(text).rows() == [("x,\r\ny", "1"), (None, None), (None, '"q"'), ("z", None)]
     with pytest.raises(FileFormatError, match="line 7: a record of 3"):
         parse(f"{text}1,2,3\r\n")
 

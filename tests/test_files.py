@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 import xlsxwriter
 
-from buena_pipeline.errors import FileFormatError, MissingExtraError
+from buena_pipeline.errors import ColumnError, FileFormatError, MissingExtraError
 from buena_pipeline.files import check_output, read_table, sheets, write_table
 from buena_pipeline.files.plain import json_ready, plain_columns, with_lists
 from buena_pipeline.schema import ENRICHED, SOCIAL_PROFILE
@@ -119,6 +119,18 @@ def test_csv_changes_nothing_on_the_way_through(tmp_path: Path) -> None:
             b'[{"a": "x"}, {"a": {"b": "secret"}}]',
             "mixed.json cannot be read as a table: a field is plain",
         ),
+        (
+            "mixed.ndjson",
+            b'{"a": 7, "b": "NaN, 1e400"}\n{"a": [7]}',
+            "mixed.ndjson cannot be read as a table: a field is plain",
+        ),
+        ("nan.json", b'[{"a": "NaN"},\n{"a": NaN}]', "nan.json, line 2: NaN is not JSON. Write null"),
+        ("nan.ndjson", b'{"a": "\\"NaN"}\n\n{"a": [1, -Infinity]}\n', "line 3: -Infinity is not JSON. Write"),
+        ("big.json", b'[{"a": 1e308},\n\n{"a": 1e400}]', "big.json, line 3: a number is too large"),
+        ("big.ndjson", b'{"a": -1}\n{"a": -1E+400}', "big.ndjson, line 2: a number is too large"),
+        ("long.json", b'[{"a": ' + b"7" * 5000 + b"}]", "long.json, line 1: a number is too large"),
+        ("long.jsonl", b'{"a": ' + b"7" * 5000 + b"}", "long.jsonl, line 1: a number is too large"),
+        ("blank.ndjson", b" \n\t\n", "blank.ndjson is empty: it has blank lines only"),
         ("none.json", b"[]", "none.json"),
         ("broken.ndjson", b'{"a": 1}\n\n{"a": 2', "broken.ndjson, line 3: this is not a JSON object"),
         ("list.jsonl", b'{"a": 1}\n[1]\n', "list.jsonl, line 2: this is not a JSON object"),
@@ -165,6 +177,21 @@ def test_sheets_of_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     assert frame[199:202]["Phone"].to_list() == ["7", None, None]
     assert frame.row(202)[:2] == ("ada@acme.example", "+49")
     assert not caplog.records
+
+
+def test_sheets_with_numbers_too_large(tmp_path: Path) -> None:
+    """Whole numbers of 20 digits, as of a card or of two phones in one cell, are text; others are as ever."""
+    path = tmp_path / "leads.xlsx"
+    with xlsxwriter.Workbook(str(path)) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, ["Card", "Card", "", "n", "share", "Flag", "day"])
+        sheet.write_row(1, 0, [12e18, 1, -2e19, 7, 1e19, True, date(2026, 1, 2)])
+        sheet.write_row(2, 0, [4917112345678, 2, None, 8, 0.5, False])
+    frame = read_table(path)
+    assert frame["Card"].to_list() == ["12000000000000000000", "4917112345678"]
+    assert frame["column_3"].to_list() == ["-20000000000000000000", None]
+    assert frame["Card_1", "n"].rows() == [(1, 7), (2, 8)]
+    assert frame["share", "Flag"].rows() == [(1e19, True), (0.5, False)]
 
 
 def test_sheets_with_lengths_of_time(tmp_path: Path) -> None:
@@ -233,6 +260,23 @@ def test_json_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "a.jsonl").write_text(f"{row}\r\n\r\n{row}", encoding=encoding, newline="")
     assert read_table(tmp_path / "a.json")["Email"].to_list() == ["zoë@acme.example"]
     assert read_table(tmp_path / "a.jsonl")["Email"].to_list() == ["zoë@acme.example"] * 2
+
+
+def test_no_value_is_told(tmp_path: Path) -> None:
+    """What polars says of a column is kept, what it quotes from its cells is not."""
+    leads = pl.LazyFrame({"Email": ["jane@acme.example"]})
+    number = leads.select(pl.col("Email").cast(pl.Int64))
+    own = leads.select(pl.col("Email").map_batches(lambda cells: int(cells[0]), return_dtype=pl.Int64))
+    for query, told in (
+        (number, "conversion from `str` to `i64` failed in column 'Email'."),
+        (leads.select("Phone"), 'unable to find column "Phone"; valid columns: ["Email"].'),
+        (own, "ValueError."),
+    ):
+        for ending in ENDINGS:
+            path = tmp_path / f"out{ending}"
+            with pytest.raises(FileFormatError) as caught:
+                write_table(query, path)
+            assert str(caught.value) == f"{path} cannot be written: {told}"
 
 
 # --- writing ---------------------------------------------------------------------------------------------
@@ -316,6 +360,33 @@ def test_sheets_keep_long_numbers(tmp_path: Path) -> None:
     assert frame["x"].to_list() == [None, 2.5]
 
 
+@pytest.mark.parametrize(
+    ("dtype", "numbers", "texts"),
+    [
+        (pl.Decimal(38, 0), [1234567890123456789, 7], ["1234567890123456789", "7"]),
+        (pl.Decimal(38, 0), [12345678901234567890, None, 0], ["12345678901234567890", None, "0"]),
+        (pl.Int128, [-12345678901234567890], ["-12345678901234567890"]),
+        (pl.Decimal(38, 2), ["12345678901234.56", "0.10"], ["12345678901234.56", "0.10"]),
+        (pl.Decimal(38, 20), ["0.1234567890123456"], ["0.12345678901234560000"]),
+    ],
+)
+def test_sheets_round_no_exact_number(
+    tmp_path: Path, dtype: pl.DataType, numbers: list[object], texts: list[str | None]
+) -> None:
+    """As DuckDB sums them up: what has more digits than a cell is text."""
+    path = tmp_path / "out.xlsx"
+    write_table(pl.DataFrame({"sum": numbers}, schema={"sum": dtype}, strict=False), path)
+    assert read_table(path)["sum"].to_list() == texts
+
+
+def test_sheets_have_numbers_where_they_are_exact(tmp_path: Path) -> None:
+    """Decimals stay numbers, whatever their dtype has room for."""
+    path = tmp_path / "out.xlsx"
+    prices = pl.Series("price", ["1234567890123.25", None, "-0.5"], dtype=pl.Decimal(38, 10))
+    write_table(prices.to_frame(), path)
+    assert read_table(path)["price"].to_list() == [1234567890123.25, None, -0.5]
+
+
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the packages for sheets the message says what to install."""
 
@@ -362,6 +433,81 @@ def test_plain_columns() -> None:
     )
     assert plain.row(1) == (None,) * frame.width
     assert set(frame.clear().select(plain_columns(frame.schema)).dtypes) == {pl.String}
+
+
+NESTED = pl.DataFrame(
+    {
+        "blobs": [[b"\xff", None], None],
+        "struct": [{"raw": b"\xff", "deep": [{"raw": b"", "n": 1}]}, None],
+        "map": [{"a": 1, "b": None}, None],
+        "bytes_of": [{"a": b"\xff"}, None],
+        "by_number": [{7: "x"}, None],
+        "sums": [[10**20], None],
+    },
+    schema={
+        "blobs": pl.Array(pl.Binary, 2),
+        "struct": pl.Struct({"raw": pl.Binary, "deep": pl.List(pl.Struct({"raw": pl.Binary, "n": pl.Int8}))}),
+        "map": pl.Map(pl.String, pl.Int64),
+        "bytes_of": pl.Map(pl.String, pl.Binary),
+        "by_number": pl.Map(pl.Int64, pl.String),
+        "sums": pl.List(pl.Decimal(38, 0)),
+    },
+)
+
+
+def test_what_is_nested_is_json() -> None:
+    """Bytes are Base64 however deep they are, and a map is an object where its keys are text."""
+    row = {
+        "blobs": ["/w==", None],
+        "struct": {"raw": "/w==", "deep": [{"raw": "", "n": 1}]},
+        "map": {"a": 1, "b": None},
+        "bytes_of": [{"key": "a", "value": "/w=="}],
+        "by_number": [{"key": 7, "value": "x"}],
+        "sums": [10**20],
+    }
+    ready = json_ready(NESTED.lazy())
+    assert json.loads(ready.collect().write_json()) == [row, dict.fromkeys(row)]
+    assert json.loads(ready.collect().write_ndjson().splitlines()[0]) == row
+    plain = NESTED.select(plain_columns(NESTED.schema))
+    lists = {"blobs": "/w==", "sums": "100000000000000000000"}
+    assert plain.columns == NESTED.columns
+    assert plain.row(0, named=True) == {
+        name: lists.get(name) or json.dumps(value, separators=(",", ":")) for name, value in row.items()
+    }
+    assert plain.row(1) == (None,) * plain.width
+
+
+@pytest.mark.parametrize("ending", [".csv", ".json", ".ndjson", ".xlsx"])
+def test_nested_values_are_written(tmp_path: Path, ending: str) -> None:
+    """To every format that is text."""
+    write_table(NESTED, tmp_path / f"out{ending}")
+    assert read_table(tmp_path / f"out{ending}").columns == NESTED.columns
+
+
+@pytest.mark.parametrize("ending", [".csv", ".json", ".ndjson", ".xlsx"])
+def test_types_that_are_no_text(tmp_path: Path, ending: str) -> None:
+    """Bytes that only one program reads are refused by the name of the column, before anything is written."""
+    odd = pl.Extension("geoarrow.wkb", pl.Binary, "{}")
+    place = pl.Series("place", [b"x"]).ext.to(odd)
+    for column in (place, place.to_frame().to_struct("place"), pl.Series("place", [object()], pl.Object)):
+        path = tmp_path / f"out{ending}"
+        with pytest.raises(ColumnError, match='Column "place" is of a type that is neither') as caught:
+            check_output(path, column.to_frame())
+        assert caught.value.columns == ("place",)
+        with pytest.raises(ColumnError, match="x::varchar"):
+            write_table(column.to_frame(), path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_panic_of_polars_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Which is no Exception; the file that was there stays."""
+    path = tmp_path / "out.csv"
+    path.write_text("old")
+    infinite = pl.Series("at", [2**63 - 1]).cast(pl.Datetime("us"))
+    with pytest.raises(FileFormatError, match="cannot be written: PanicException"):
+        write_table(infinite.to_frame(), path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_lists_come_back_from_text() -> None:

@@ -412,6 +412,9 @@ def test_a_fault_of_our_own_is_one_line(
     def broken(*_: object, **__: object) -> None:
         raise KeyError(SECRET)
 
+    def panic(*_: object, **__: object) -> None:  # in Rust, which is no Exception
+        pl.DataFrame({"raw": [{"email": SECRET.encode()}]}).write_json()
+
     monkeypatch.setattr(application, "app", broken)
     assert main(["plan"]) == 70
     told = capfd.readouterr().err
@@ -419,6 +422,9 @@ def test_a_fault_of_our_own_is_one_line(
     assert (SECRET in told, "Traceback" in told) == (False, False)
     assert main(["--debug", "plan"]) == 70
     assert "Traceback" in capfd.readouterr().err
+    monkeypatch.setattr(application, "app", panic)
+    assert main(["plan"]) == 70
+    assert "error: buena-pipeline itself failed (PanicException)" in capfd.readouterr().err
     assert 70 in EXIT_CODES
 
 

@@ -169,6 +169,33 @@ def test_the_people_of_a_real_table_can_be_counted() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    "column",
+    [
+        pl.Series("who", [["jane@acme.example"]]),
+        pl.Series("who", [["jane@acme.example"]], dtype=pl.Array(pl.String, 1)),
+        pl.Series("who", [{"email": "jane@acme.example"}]),
+        pl.Series("who", [{"email": 1}]),
+        pl.Series("who", [b"jane@acme.example"]),
+        pl.Series("who", [object()], dtype=pl.Object),
+        pl.Series("who", [], dtype=pl.List(pl.String)),
+    ],
+)
+def test_what_is_no_text_is_refused(rule: str, column: pl.Series) -> None:
+    """In the words of enriching, and not the library's below: a struct of one field would be that field."""
+    told = r'Column "who" is .*, which cannot be read as text\.'
+    with pytest.raises(ColumnError, match=told) as caught:
+        getattr(column.buena, rule)()
+    assert caught.value.columns == ("who",)
+    assert "acme" not in str(caught.value)
+    asked = getattr(pl.col("who").buena, rule)()
+    with pytest.raises(ColumnError, match=told):
+        column.to_frame().select(asked)
+    with pytest.raises(ColumnError, match=told):
+        column.to_frame().lazy().select(asked).collect()
+
+
+@pytest.mark.parametrize("rule", RULES)
 def test_several_columns_are_put_through_one_by_one(rule: str) -> None:
     """However they are chosen, each keeps its name; a rule of identity itself is for one."""
     expected = CELLS.select(

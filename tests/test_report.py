@@ -234,6 +234,16 @@ def test_the_page_is_about_nobody_and_loads_nothing(months: EnrichmentStore) -> 
     assert not re.findall(r'(?:fill|stroke)="#\w+"', text)
 
 
+@pytest.mark.parametrize("now", [datetime(2026, 5, 1), date(2026, 5, 1), "2026-05-01"])  # noqa: DTZ001
+def test_a_page_is_of_a_moment_with_a_time_zone(store: EnrichmentStore, now: Any) -> None:
+    """Without one nobody knows which of requests in flight are past their lease."""
+    enriched = pl.DataFrame({"buena_status": ["cached"]})
+    with pytest.raises(InputError, match="now takes a datetime with a time zone"):
+        report.page(store, now=now)
+    with pytest.raises(InputError, match="now takes a datetime with a time zone"):
+        report.table_page(enriched, now=now)
+
+
 def test_a_page_of_an_empty_store(store: EnrichmentStore) -> None:
     """It says that there is nothing, and holds no chart."""
     text = report.page(store, now=datetime(2026, 5, 1, 12, 30, tzinfo=UTC))

@@ -91,7 +91,9 @@ def run(args: Sequence[str] | None = None) -> int:
     except OSError as error:
         sys.stderr.write(f"error: what was asked for cannot be written: {error.strerror or error}.\n")
         return USAGE
-    except Exception as error:  # noqa: BLE001 - a fault of ours; what it says may quote a lead
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a fault of ours, or a panic; what it says may quote a lead
         if os.environ.get("BUENA_DEBUG") or "--debug" in (sys.argv if args is None else args):
             traceback.print_exc()
         sys.stderr.write(

@@ -15,7 +15,7 @@ from buena_pipeline.cli.display import amount, console, frame_table
 from buena_pipeline.cli.doctor import examine
 from buena_pipeline.cli.exits import FAULT
 from buena_pipeline.cli.wording import as_on_the_shell
-from buena_pipeline.errors import InputError
+from buena_pipeline.errors import InputError, QueryError
 from buena_pipeline.files import write_table, write_text
 from buena_pipeline.files.markdown import markdown_table
 from buena_pipeline.files.plain import json_ready, plain_columns
@@ -53,9 +53,20 @@ def sql(
     if shape is _Shape.PARQUET and output is None and sys.stdout.isatty():
         raise InputError("Parquet is not for the eye: name a file with -o, or send it through a pipe.")
     frame = EnrichmentStore(store, read_only=True, lock_timeout=lock_timeout).sql(query)
-    if output is not None:
-        _write(frame, output, shape)
-        return
+    try:
+        if output is not None:
+            _write(frame, output, shape)
+        else:
+            _show(frame, shape)
+    except pl.exceptions.PanicException:
+        raise QueryError(
+            "The result has a value that this format does not hold, such as an infinite date; cast it, such "
+            "as x::varchar."
+        ) from None
+
+
+def _show(frame: pl.DataFrame, shape: _Shape) -> None:
+    """The result on standard output."""
     data = sys.stdout.buffer
     match shape:
         case _Shape.TABLE:

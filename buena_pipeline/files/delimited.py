@@ -10,6 +10,7 @@ import codecs
 import contextlib
 import csv
 import io
+import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
@@ -30,6 +31,8 @@ _Places = npt.NDArray[np.intp]
 _BLOCK: Final = 1 << 24
 _QUOTE, _NEWLINE, _RETURN = b'"\n\r'
 _LONGEST_NOTES: Final = 20  # lines
+_LIMIT: Final = threading.Lock()
+_MAX_LONG: Final = 2**31 - 1  # of C, where it is shortest
 _OTHER_FORMATS: Final = {
     b"PK\x03\x04": "a workbook or an archive: name it .xlsx, or unpack it",
     b"\x1f\x8b": "compressed: unpack it",
@@ -49,8 +52,9 @@ def parse_delimited(data: bytes, *, name: str) -> pl.DataFrame:
         name: the file's name, for messages.
 
     Returns:
-        One String column per field of the header, one row per record; an empty field is null. A header that
-        repeats gets a number (``Email_1``), an empty one the number of its column (``column_3``).
+        One String column per field of the header, one row per record; an empty field is null, also
+        in quotes. A header that repeats gets a number (``Email_1``), an empty one the number of its column
+        (``column_3``).
 
     Raises:
         FileFormatError: if it is no text, there is no header, or a record has not as many fields as the
@@ -70,7 +74,8 @@ def parse_delimited(data: bytes, *, name: str) -> pl.DataFrame:
     delimiter = even or candidates[0]
     columns = name_columns(_split(header, delimiter))
     mended = partial(_mend_quotes, text, delimiter, len(columns), name=name, skipped=skipped)
-    read = partial(pl.read_csv, separator=delimiter, infer_schema=False, new_columns=columns)
+    # null_values: else an empty field would be null only without quotes
+    read = partial(pl.read_csv, separator=delimiter, infer_schema=False, new_columns=columns, null_values="")
     try:
         if even is not None:
             with contextlib.suppress(pl.exceptions.PolarsError):
@@ -190,7 +195,8 @@ def _candidates(header: str) -> str:
 
 def _split(header: str, delimiter: str) -> list[str]:
     """The fields of the header."""
-    return next(csv.reader(io.StringIO(header, newline=""), delimiter=delimiter))
+    with _fields_of_any_length(len(header)):
+        return next(csv.reader(io.StringIO(header, newline=""), delimiter=delimiter))
 
 
 def name_columns(names: Sequence[str]) -> list[str]:
@@ -252,17 +258,29 @@ def _mend_quotes(text: bytes, delimiter: str, width: int, *, name: str, skipped:
     writer = csv.writer(mended, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
     line = skipped + 1
     try:
-        for record in reader:
-            if record and len(record) != width:
-                raise FileFormatError(
-                    f"{name}, line {line}: a record of {len(record)} instead of {width} fields. A field that "
-                    "holds a delimiter or a line break needs quotation marks around it."
-                )
-            writer.writerow(record)
-            line = skipped + reader.line_num + 1
+        with _fields_of_any_length(len(text)):
+            for record in reader:
+                if record and len(record) != width:
+                    raise FileFormatError(
+                        f"{name}, line {line}: a record of {len(record)} instead of {width} fields. A field "
+                        "that holds a delimiter or a line break needs quotation marks around it."
+                    )
+                writer.writerow(record)
+                line = skipped + reader.line_num + 1
     except csv.Error:
         raise FileFormatError(
             f"{name}, line {line}: a quotation mark is not closed, or one inside quotation marks is not "
             "doubled."
         ) from None
     return mended.getvalue().encode()
+
+
+@contextlib.contextmanager
+def _fields_of_any_length(longest: int) -> Iterator[None]:
+    """Without the limit of Python's reader, which is the whole process's; put back afterwards."""
+    with _LIMIT:
+        before = csv.field_size_limit(max(csv.field_size_limit(), min(longest, _MAX_LONG)))
+        try:
+            yield
+        finally:
+            csv.field_size_limit(before)

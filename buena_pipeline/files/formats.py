@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -274,6 +275,13 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
+_TELLING: Final = re.compile(
+    r"parquet: .*|unable to find column .*|cannot write 'Object' datatype"
+    r"|conversion from `[^`]*` to `[^`]*` failed in column '.*?'(?= for \d)"
+)
+"""Of what polars says, that which is about names and types; what comes after it may quote a lead."""
+
+
 @contextmanager
 def _explained(what: str) -> Iterator[None]:
     """Errors of formats and file systems in this library's words."""
@@ -285,7 +293,12 @@ def _explained(what: str) -> Iterator[None]:
         raise MissingExtraError.for_extra("An .xlsx file", "cli") from None
     except OSError as error:
         raise FileFormatError(f"{what}: {error.strerror or error}.") from None
-    except Exception as error:  # noqa: BLE001 - every reader and writer has exceptions of its own
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - each format has some of its own
         cure = "Is the file whole, and of the format that its ending names?" if "be read" in what else ""
-        raise FileFormatError(f"{what}: {reason.rstrip('.')}. {cure}".rstrip()) from None
+        raise FileFormatError(f"{what}: {_reason(error)}. {cure}".rstrip()) from None
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong, as far as an error says so without quoting values."""
+    told = _TELLING.match(str(error)) if isinstance(error, pl.exceptions.PolarsError) else None
+    return told[0].rstrip(".") if told else type(error).__name__

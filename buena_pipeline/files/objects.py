@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import math
+import re
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +15,9 @@ import polars as pl
 from buena_pipeline.errors import FileFormatError
 
 _MARKS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+# all that is not white space or a bracket, a comma, a colon, true, false or null
+_TOKENS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN|-?\d[\d.eE+-]*')
 
 # what polars says quotes the value
 _MIXED: Final = (
@@ -44,7 +49,7 @@ def read_objects(path: Path) -> pl.DataFrame:
         return pl.read_json(_source(path), infer_schema_length=None)
     except pl.exceptions.PolarsError:  # which does not say where; reading again does
         try:
-            parsed = json.loads(_data(path))
+            parsed = json.loads(_data(path), parse_int=float)
         except json.JSONDecodeError as error:
             cure = " One object on each line is .ndjson." if error.msg == "Extra data" else ""
             raise FileFormatError(
@@ -54,6 +59,7 @@ def read_objects(path: Path) -> pl.DataFrame:
             line = _data(path).count(b"\n", 0, error.start) + 1
             raise FileFormatError(f"{path}, line {line}: the text is not in UTF-8.") from None
         if isinstance(parsed, list) and all(isinstance(row, dict) for row in parsed):
+            _require_numbers(_data(path).decode(errors="replace"), path)
             raise FileFormatError(f"{path} {_MIXED}") from None
         raise FileFormatError(
             f'{path} holds no table. Needed is a list of objects, such as [{{"email": "..."}}].'
@@ -83,13 +89,28 @@ def read_lines(path: Path) -> pl.DataFrame:
     try:
         return pl.read_ndjson(_source(path), infer_schema_length=None)
     except pl.exceptions.PolarsError:
-        for number, line in enumerate(io.BytesIO(_data(path)), start=1):
+        data = _data(path)
+        if not data.strip():
+            raise FileFormatError(f"{path} is empty: it has blank lines only. Export it again.") from None
+        for number, line in enumerate(io.BytesIO(data), start=1):
             if line.strip() and not _is_object(line):
                 raise FileFormatError(
                     f"{path}, line {number}: this is not a JSON object. Each line holds one; a list of "
                     "objects is .json."
                 ) from None
+        _require_numbers(data.decode(errors="replace"), path)
         raise FileFormatError(f"{path} {_MIXED}") from None
+
+
+def _require_numbers(text: str, path: Path) -> None:
+    """Refuses what Python takes for a number in JSON, and nobody else does; the text is JSON to Python."""
+    for token in _TOKENS.finditer(text):
+        number = token[0]
+        if number.startswith('"') or math.isfinite(float(number)):
+            continue
+        what = "a number is too large (beyond 1.8e308)" if number[-1].isdigit() else f"{number} is not JSON"
+        line = text.count("\n", 0, token.start()) + 1
+        raise FileFormatError(f"{path}, line {line}: {what}. Write null in its place, or a text.") from None
 
 
 def _source(path: Path) -> Path | io.BytesIO:
@@ -110,6 +131,6 @@ def _data(path: Path) -> bytes:
 def _is_object(line: bytes) -> bool:
     """Whether the line is a JSON object."""
     try:
-        return isinstance(json.loads(line), dict)
+        return isinstance(json.loads(line, parse_int=float), dict)
     except ValueError:
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,8 @@ from buena_pipeline.files.delimited import NOTES, name_columns
 from buena_pipeline.files.plain import plain_columns
 
 _ROWS, _COLUMNS, _CHARACTERS = 1_048_575, 16_384, 32_767
-_EXACT: Final = 10**15  # numbers in a sheet have 15 digits
+_DIGITS: Final = 15  # that a number in a sheet has
+_EXACT: Final = 10**_DIGITS
 _ZIP: Final = b"PK"
 _UNNAMED: Final = "__UNNAMED__"
 
@@ -28,8 +30,9 @@ def read_sheet(path: Path) -> pl.DataFrame:
         path: an .xlsx file.
 
     Returns:
-        All rows in their order. A column has one dtype if its cells do, else it is String; errors such as
-        ``#N/A`` are null. Columns are named as ``parse_delimited`` names them.
+        All rows in their order. A column has one dtype if its cells do, else it is String, as it is with
+        whole numbers from 2^63 on; errors such as ``#N/A`` are null. Columns are named as ``parse_delimited``
+        names them.
 
     Raises:
         FileFormatError: if the sheet is empty, or the file no workbook.
@@ -66,8 +69,7 @@ def write_sheet(rows: pl.LazyFrame, path: Path) -> None:
     frame = rows.collect()
     table = frame.select(plain_columns(frame.schema, zoned_only=True)).with_columns(cs.float().fill_nan(None))
     require_fits(table)
-    integers = table.select(cs.integer().abs().max() > _EXACT)
-    table = table.with_columns(pl.col([flag.name for flag in integers if flag.item()]).cast(pl.String))
+    table = table.with_columns(pl.col(_rounded(table)).cast(pl.String))
     options = {"strings_to_formulas": False, "strings_to_urls": False, "nan_inf_to_errors": True}
     with xlsxwriter.Workbook(str(path), options) as book:
         sheet = book.add_worksheet("leads")
@@ -101,15 +103,24 @@ def require_fits(frame: pl.DataFrame) -> None:
         )
 
 
+def _rounded(table: pl.DataFrame) -> list[str]:
+    """The columns of exact numbers that a cell would round: of more than 15 digits in all."""
+    exact = cs.integer() | cs.decimal()
+    digits = cs.decimal().cast(pl.String).str.replace_all("[-.]", "").str.strip_chars("0").str.len_chars()
+    flags = [*table.select(exact.abs().max() > _EXACT), *table.select(digits.max() > _DIGITS)]
+    return list(dict.fromkeys(flag.name for flag in flags if flag.item()))
+
+
 def _read(path: Path, *, header_row: int) -> pl.DataFrame:
     """The first sheet from one of its rows on, empty rows and columns included."""
     import fastexcel
 
-    def read(rows: int | None) -> pl.DataFrame:
+    def read(rows: int | None, texts: Sequence[str] = ()) -> pl.DataFrame:
         options = {"header_row": header_row}
         return pl.read_excel(
             path,
             infer_schema_length=rows,
+            schema_overrides=dict.fromkeys(texts, pl.String),
             drop_empty_rows=False,
             drop_empty_cols=False,
             read_options=options,
@@ -118,6 +129,8 @@ def _read(path: Path, *, header_row: int) -> pl.DataFrame:
     try:
         # every row is looked at: a phone number in row 101 must not be lost to a column of numbers
         return read(None)
+    except pl.exceptions.InvalidOperationError:  # polars makes whole numbers Int64, whether they fit or not
+        return read(None, _beyond_integers(read(0)))
     except fastexcel.UnsupportedColumnTypeCombinationError:  # such as dates and lengths of time
         return read(0)
     except pl.exceptions.NoDataError:
@@ -135,6 +148,14 @@ def _read(path: Path, *, header_row: int) -> pl.DataFrame:
         raise FileFormatError(
             f"{path} cannot be read: the workbook is damaged or not whole. Save or download it again."
         ) from None
+
+
+def _beyond_integers(texts: pl.DataFrame) -> list[str]:
+    """The columns of whole numbers, here as text, one of which at least is too large for Int64."""
+    text = cs.string()
+    beyond = text.str.contains(r"^-?\d{19,}$") & text.cast(pl.Int64, strict=False).is_null()
+    flags = texts.select(text.str.contains(r"^(-?\d+|true|false)$").all() & beyond.any())
+    return [flag.name for flag in flags if flag.item()]
 
 
 def _below_notes(frame: pl.DataFrame) -> int | None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import polars as pl
 import vl_convert
 
-from buena_pipeline.errors import ColumnError
+from buena_pipeline.errors import ColumnError, InputError
 from buena_pipeline.report import charts, figures
 from buena_pipeline.report.drawing import confidence_chart, score_chart
 from buena_pipeline.report.figures import Frame
@@ -50,6 +50,7 @@ def page(store: EnrichmentStore, *, model: ScoringModel = _DEFAULT_MODEL, now: d
         The page as HTML. It holds counts and sums, and nothing of anybody.
 
     Raises:
+        InputError: if ``now`` has no time zone.
         StoreError: if the store cannot be read.
 
     Example:
@@ -59,7 +60,8 @@ def page(store: EnrichmentStore, *, model: ScoringModel = _DEFAULT_MODEL, now: d
         >>> "Nothing has been bought yet." in text, "<script" in text
         (True, False)
     """
-    told = read_store(store, model=model, now=now or datetime.now(UTC))
+    now = _moment(now)
+    told = read_store(store, model=model, now=now)
     sections = [*_last_run(told), *_over_time(told)]
     if told.people:
         sections += _of_values(told.confidence, told.scores)
@@ -95,12 +97,13 @@ def table_page(
         name: what the page calls it.
         prefix: what the names of the enriched columns begin with.
         model: by which people are scored, if they are not.
-        now: what the page says of when it was made; default the time.
+        now: what the page says of when it was made, with a time zone; default the time.
 
     Returns:
         The page as HTML. It holds counts and sums, and nothing of anybody.
 
     Raises:
+        InputError: if ``now`` has no time zone.
         ColumnError: if the frame was not enriched, or with another prefix.
 
     Example:
@@ -108,6 +111,7 @@ def table_page(
         >>> "Fill rate of each column" in table_page(pl.DataFrame(enriched))
         True
     """
+    now = _moment(now)
     status = f"{prefix}status"
     schema = figures.schema_of(frame)
     if status not in schema:
@@ -138,10 +142,18 @@ def table_page(
 # --- the parts of a page ---------------------------------------------------------------------------------
 
 
-def _page(
-    heading: str, about: str, tiles: list[tuple[str, str]], sections: str, *, now: datetime | None
-) -> str:
-    made = f"{(now or datetime.now(UTC)).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+def _moment(now: datetime | None) -> datetime:
+    """When the page is made."""
+    if now is None:
+        return datetime.now(UTC)
+    given: object = now
+    if not isinstance(given, datetime) or given.utcoffset() is None:
+        raise InputError("now takes a datetime with a time zone, such as datetime.now(UTC), or None for now.")
+    return now
+
+
+def _page(heading: str, about: str, tiles: list[tuple[str, str]], sections: str, *, now: datetime) -> str:
+    made = f"{now.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     template = Template(files("buena_pipeline.report").joinpath("page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(f"{heading}: {about}"),

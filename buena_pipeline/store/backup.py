@@ -16,6 +16,27 @@ _PIECE: Final = 1 << 20
 """Bytes that are copied at a time."""
 
 
+def require_free(target: Path) -> None:
+    """Makes sure that nothing is in the way of a backup.
+
+    Args:
+        target: where it goes.
+
+    Raises:
+        InputError: if something is there already, a log of a file that was there, or there is no such folder.
+    """
+    if os.path.lexists(target):
+        raise InputError(f"{target} is there already, and a backup replaces nothing: name another file.")
+    log = target.with_name(f"{target.name}.wal")
+    if os.path.lexists(log):  # DuckDB would take it for the backup's
+        raise InputError(
+            f"{log} is there, the log of a store that is not: beside a backup of that name it would be taken "
+            "for its own. Remove it, or name another file."
+        )
+    if not target.parent.is_dir():
+        raise InputError(f"The folder {target.parent} for the backup does not exist: create it.")
+
+
 def back_up(database: Database, target: Path) -> None:
     """Copies the file as it is, encrypted if it is; who wants to use it meanwhile waits.
 
@@ -24,13 +45,10 @@ def back_up(database: Database, target: Path) -> None:
         target: where the copy goes; readable by its owner only, and whole or not there.
 
     Raises:
-        InputError: if something is there already, or there is no such folder.
+        InputError: as ``require_free`` does.
         StoreError: if there is no store yet, or the copy cannot be written.
     """
-    if os.path.lexists(target):
-        raise InputError(f"{target} is there already, and a backup replaces nothing: name another file.")
-    if not target.parent.is_dir():
-        raise InputError(f"The folder {target.parent} for the backup does not exist: create it.")
+    require_free(target)
     draft = target.with_name(f".buena-{secrets.token_hex(4)}.partial")
     try:
         with ExitStack() as later, database.exclusive():

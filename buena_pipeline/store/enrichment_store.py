@@ -18,11 +18,11 @@ import polars as pl
 from buena_pipeline.errors import InputError, NotAStoreError, QueryError, SettingsError, StoreError
 from buena_pipeline.settings import resolve_store_key, resolve_store_path
 from buena_pipeline.store import erasure, suppression
-from buena_pipeline.store.backup import back_up
+from buena_pipeline.store.backup import back_up, require_free
 from buena_pipeline.store.diagnosis import is_damage, query_fails
 from buena_pipeline.store.integrity import check_integrity
 from buena_pipeline.store.journaled_store import JournaledStore
-from buena_pipeline.store.queries import require_query
+from buena_pipeline.store.queries import require_holdable, require_query
 from buena_pipeline.store.statements import statement
 from buena_pipeline.store.subjects import subject_keys
 
@@ -139,7 +139,10 @@ class EnrichmentStore(JournaledStore):
             try:
                 require_query(connection, query, self.path)
                 relation: Any = connection.sql(query, params=params)
-                result: pl.DataFrame = pl.DataFrame() if relation is None else relation.pl()
+                if relation is None:
+                    return pl.DataFrame()
+                require_holdable(relation, self.path)
+                result: pl.DataFrame = relation.pl()
             except duckdb.Error as error:
                 if is_damage(error):
                     raise
@@ -233,7 +236,8 @@ class EnrichmentStore(JournaledStore):
             Its path.
 
         Raises:
-            InputError: if there is a file already, or no such folder.
+            InputError: if there is a file already, or the log of one that was, no such folder, or the name is
+                that of a table, such as ``leads.csv``.
             StoreLockedError: if others hold the store for too long.
             StoreError: if there is no store yet, or no room for the copy.
 
@@ -249,7 +253,14 @@ class EnrichmentStore(JournaledStore):
         """
         if not isinstance(path, str | os.PathLike):
             raise InputError(f"backup takes the path of a file, not {type(path).__name__}.")
+        if "\0" in str(path) or str(path) == ":memory:":
+            raise InputError("backup takes the path of a file, such as monday.duckdb.")
         target = Path(path)
+        if target.suffix.lower() in _TABLE_ENDINGS:
+            raise InputError(
+                f"{target} is a table by its name; a backup is a DuckDB file, such as monday.duckdb."
+            )
+        require_free(target)
         self._empty_journal()
         back_up(self._database, target)
         return target

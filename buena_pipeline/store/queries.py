@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import duckdb
+from duckdb.sqltypes import DuckDBPyType
 
 from buena_pipeline.errors import QueryError
 
@@ -44,6 +45,33 @@ def require_query(connection: duckdb.DuckDBPyConnection, text: str, path: Path) 
             f"outlive the call. Ask with {_ALLOWED}; for anything else open the file with DuckDB.",
             path=str(path),
         )
+
+
+def require_holdable(relation: duckdb.DuckDBPyRelation, path: Path) -> None:
+    """Makes sure that polars does not panic over a result.
+
+    Raises:
+        QueryError: if a column has an INTERVAL or a UNION on the inside; of others polars says what they are.
+    """
+    for name, dtype in zip(relation.columns, relation.types, strict=True):
+        if any(_has_none_in_polars(part) for part in _parts(dtype)):
+            raise QueryError(
+                "The result has a type that no table here holds; cast it, such as x::varchar: "
+                f'column "{name}" is {dtype}.',
+                path=str(path),
+            )
+
+
+def _has_none_in_polars(dtype: DuckDBPyType) -> bool:
+    """Whether there is one that polars lacks in it, or it is one."""
+    return dtype.id in {"interval", "union"} or any(map(_has_none_in_polars, _parts(dtype)))
+
+
+def _parts(dtype: DuckDBPyType) -> list[DuckDBPyType]:
+    """The types that a nested type is made of."""
+    if dtype.id not in {"array", "list", "map", "struct"}:
+        return []
+    return [part for _, part in dtype.children if isinstance(part, DuckDBPyType)]  # an array has a size, too
 
 
 def _is_query(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> bool:
