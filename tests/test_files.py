@@ -504,7 +504,7 @@ def test_a_panic_of_polars_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[
     path = tmp_path / "out.csv"
     path.write_text("old")
     infinite = pl.Series("at", [2**63 - 1]).cast(pl.Datetime("us"))
-    with pytest.raises(FileFormatError, match="cannot be written: PanicException"):
+    with pytest.raises(FileFormatError, match=r"cannot be written: PanicException\. .*infinite dates"):
         write_table(infinite.to_frame(), path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

@@ -294,7 +294,11 @@ def _explained(what: str) -> Iterator[None]:
     except OSError as error:
         raise FileFormatError(f"{what}: {error.strerror or error}.") from None
     except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - each format has some of its own
-        cure = "Is the file whole, and of the format that its ending names?" if "be read" in what else ""
+        cure = ""
+        if "be read" in what:
+            cure = "Is the file whole, and of the format that its ending names?"
+        elif isinstance(error, pl.exceptions.PanicException):
+            cure = "Does it have values that the format lacks, such as infinite dates? Make them text first."
         raise FileFormatError(f"{what}: {_reason(error)}. {cure}".rstrip()) from None
 
 
