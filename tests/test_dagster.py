@@ -295,9 +295,9 @@ def test_the_sensor_resumes_when_the_moment_has_come(project: Project) -> None:
 def test_a_resumed_run_keeps_the_budget() -> None:
     """What the run that ended early has spent is taken off; other terms stay."""
     config = {"ops": {"enriched_leads": {"config": {"max_credits": 100.0, "max_age_days": 30.0}}}}
-    left = automation._what_is_left(config, {"credits_used": 70.0, "credits_refreshed": 10.0})
+    left = automation._what_is_left(config, {"credits_at_most": 80.0})
     assert left["ops"]["enriched_leads"]["config"] == {"max_credits": 20.0, "max_age_days": 30.0}
-    assert automation._what_is_left({}, {"credits_used": 70.0}) == {}
+    assert automation._what_is_left({}, {"credits_at_most": 70.0}) == {}
 
 
 def test_a_wrong_key_fails_at_once(project: Project) -> None:
@@ -396,6 +396,36 @@ def test_what_is_old_is_refreshed(project: Project) -> None:
     assert again.height == 20
     scores = before.join(again, on="email", how="semi")["buena_score"]
     assert scores.min() >= before["buena_score"].sort(descending=True)[20]
+
+
+def test_lost_answers_count_in_the_budget_of_a_refresh(project: Project) -> None:
+    """What they may have cost is not spent once more on who is new; the numbers say so, and the check."""
+    project.put("a.csv", range(200))
+    project.read("a.csv")
+    project.run(config={"max_credits": 50.0})
+    charged = project.sandbox.credits_used
+    project.sandbox.inject(Fault("truncate", times=2))
+    result = project.run(config={"max_credits": 100.0, "refresh_after_days": 0.0})
+    shown = told(result, "enriched_leads")
+    assert shown["refresh_unknown_outcome"] == shown["refresh_credits_unknown"] > 0
+    assert shown["max_credits"] == 100.0
+    assert project.sandbox.credits_used - charged == shown["credits_at_most"] <= 100.0
+    assert passed(result)["budget_is_kept"]
+
+
+def test_lost_answers_count_when_a_run_is_resumed(project: Project) -> None:
+    """The sensor takes off what they may have cost, too."""
+    project.put("a.csv", range(200))
+    project.read("a.csv")
+    project.sandbox.inject(Fault("truncate"))
+    project.sandbox.inject(Fault("rate_limited", wait=600, after=1))
+    config = {"max_credits": 120.0, "max_wait_seconds": 0.0}
+    shown = told(project.run(config=config), "enriched_leads")
+    assert shown["resume_at"] > time.time()
+    assert shown["unknown_outcome"] == shown["credits_unknown"] > 0
+    left = automation._what_is_left({"ops": {"enriched_leads": {"config": config}}}, shown)
+    left_credits = left["ops"]["enriched_leads"]["config"]["max_credits"]
+    assert project.sandbox.credits_used == 120.0 - left_credits > 0
 
 
 def test_a_refresh_that_a_limit_ends_is_resumed(project: Project) -> None:

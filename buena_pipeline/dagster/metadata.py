@@ -170,6 +170,7 @@ def of_report(report: EnrichmentReport) -> dict[str, Any]:
         "duplicate_rows": report.duplicates,
         "requests": report.requests,
         "unknown_outcome": report.unknown,
+        "credits_unknown": report.credits_unknown,
         "coverage": round((report.enriched + report.cached) / report.people, 4) if report.people else 1.0,
         "buena_run_id": report.run_id,
     }

@@ -147,6 +147,7 @@ def enriched_leads(
             Enricher,
             client,
             enrichment_store.store(),
+            max_credits=config.max_credits,
             daily_credits=config.daily_credits,
             max_wait=config.max_wait_seconds,
             progress=progress_in(context.log),
@@ -155,16 +156,10 @@ def enriched_leads(
         if config.refresh_after_days is not None:
             scores = tables.scan("scored_leads").select(FILE, ROW, _score=f"{DEFAULT_PREFIX}score")
             ranked = table.join(scores, on=[FILE, ROW], how="left", maintain_order="left")
-            older = enricher(
-                max_age=days(config.refresh_after_days),
-                max_credits=config.max_credits,
-                priority=pl.col("_score"),
-            )
+            older = enricher(max_age=days(config.refresh_after_days), priority=pl.col("_score"))
             refreshed = older.run(ranked).report
-        spent = refreshed.credits_used if refreshed else 0.0
-        left = None if config.max_credits is None else max(config.max_credits - spent, 0.0)
         return enrich_asset(
-            enricher(max_age=days(config.max_age_days), max_credits=left),
+            enricher(max_age=days(config.max_age_days)),
             table,
             lambda frame: tables.write(frame, "enriched_leads"),
             asset=context.asset_key,

@@ -98,11 +98,10 @@ def resume_enrichment(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg
 
 
 def _what_is_left(config: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
-    """The terms of a run that ended early, less what it has spent."""
+    """The terms of a run that ended early, less what it has spent, or may have."""
     terms = dict(config.get("ops", {}).get("enriched_leads", {}).get("config", {}))
     if terms.get("max_credits") is not None:
-        spent = float(told.get("credits_used", 0.0)) + float(told.get("credits_refreshed", 0.0))
-        terms["max_credits"] = max(float(terms["max_credits"]) - spent, 0.0)
+        terms["max_credits"] = max(float(terms["max_credits"]) - float(told["credits_at_most"]), 0.0)
     return {"ops": {"enriched_leads": {"config": terms}}} if terms else {}
 
 
