@@ -398,6 +398,26 @@ def test_what_is_old_is_refreshed(project: Project) -> None:
     assert scores.min() >= before["buena_score"].sort(descending=True)[20]
 
 
+@pytest.mark.parametrize("name", ["_score", "buena_score", "score"])
+def test_a_score_of_theirs_does_not_say_who_is_refreshed(project: Project, name: str) -> None:
+    """Whatever a column of a file is called, our scores tell whom the money is spent on."""
+    people = pl.DataFrame({"email": [f"person{number}@acme.example" for number in range(40)]})
+    people.write_csv(project.drop / "a.csv")
+    project.read("a.csv")
+    project.run()
+    scored = project.tables.scan("scored_leads").collect()
+    worst_first = people.join(scored, on="email", maintain_order="left")["buena_score"].rank() * -1
+    people.with_columns(worst_first.alias(name)).write_csv(project.drop / "a.csv")
+    project.read("a.csv")
+    project.run(
+        [assets.leads, assets.enriched_leads], config={"refresh_after_days": 0.0, "max_credits": 10.0}
+    )
+    bought = project.tables.scan("enriched_leads").collect()["buena_enriched_at"]
+    again = scored.filter(bought > scored["buena_enriched_at"].max())
+    assert again.height == 10
+    assert again["buena_score"].min() >= scored["buena_score"].sort(descending=True)[10]
+
+
 def test_lost_answers_count_in_the_budget_of_a_refresh(project: Project) -> None:
     """What they may have cost is not spent once more on who is new; the numbers say so, and the check."""
     project.put("a.csv", range(200))

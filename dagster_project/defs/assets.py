@@ -56,6 +56,9 @@ _OF_A_COLUMN: Final = {
     "filled": "Rows in which there is something.",
     "share": "Their share of all rows.",
 }
+_SCORE: Final = f"{DEFAULT_PREFIX}score"
+"""The score; no column of a file is called so (``with_common_names``)."""
+
 _PERCENT: Final = pl.format("{}%", (pl.col("share") * 100).round().cast(pl.Int64)).alias("share")
 
 
@@ -154,9 +157,9 @@ def enriched_leads(
         )
         refreshed = None
         if config.refresh_after_days is not None:
-            scores = tables.scan("scored_leads").select(FILE, ROW, _score=f"{DEFAULT_PREFIX}score")
+            scores = tables.scan("scored_leads").select(FILE, ROW, _SCORE)
             ranked = table.join(scores, on=[FILE, ROW], how="left", maintain_order="left")
-            older = enricher(max_age=days(config.refresh_after_days), priority=pl.col("_score"))
+            older = enricher(max_age=days(config.refresh_after_days), priority=pl.col(_SCORE))
             refreshed = older.run(ranked).report
         return enrich_asset(
             enricher(max_age=days(config.max_age_days)),
