@@ -350,6 +350,69 @@ def test_a_new_file(project: Project) -> None:
     assert "There is no folder" in sensor(again.cursor).skip_message
 
 
+def test_a_file_that_comes_back(project: Project, tmp_path: Path) -> None:
+    """Moved away and put back as it was, a file is read again by the daemon, and its rows are there again."""
+    project.put("a.csv", range(3))
+    project.put("b.csv", range(3, 5))
+    read: list[Any] = []
+    cursor = None
+
+    def tick() -> Any:
+        nonlocal cursor
+        context = dg.build_sensor_context(
+            instance=project.instance,
+            cursor=cursor,
+            resources={"lead_folder": project.resources["lead_folder"]},
+        )
+        asked = automation.new_lead_files(context)
+        cursor = asked.cursor
+        for request in asked.dynamic_partitions_requests:
+            if isinstance(request, dg.AddDynamicPartitionsRequest):
+                project.instance.add_dynamic_partitions("lead_file", request.partition_keys)
+            else:
+                for name in request.partition_keys:
+                    project.instance.delete_dynamic_partition("lead_file", name)
+        for request in asked.run_requests:
+            # the daemon starts no second run for a key
+            if request.run_key is None or request.run_key not in read:
+                read.append(request.run_key)
+                project.read(request.partition_key)
+        return asked
+
+    tick()
+    (project.drop / "a.csv").rename(tmp_path / "a.csv")
+    tick()
+    assert told(project.run([assets.leads]), "leads")["files"] == 1
+    (tmp_path / "a.csv").rename(project.drop / "a.csv")
+    assert [request.partition_key for request in tick().run_requests] == ["a.csv"]
+    assert (project.folder / "data/raw_leads/a.csv.parquet").exists()
+    result = project.run([assets.leads])
+    assert (told(result, "leads")["files"], told(result, "leads")["dagster/row_count"]) == (2, 5)
+
+
+def test_no_file_is_left_out_in_silence(project: Project) -> None:
+    """Where a reading failed, or what it wrote is gone, the file is read when it is needed, or named."""
+    for name, people in (("a.csv", range(3)), ("b.csv", range(3, 5)), ("c.csv", range(5, 6))):
+        project.put(name, people)
+    project.read("a.csv", "b.csv", "c.csv")
+    (project.folder / "data/raw_leads/a.csv.parquet").unlink()
+    (project.drop / "b.csv").write_text("colour\nblue\n", encoding="utf-8")
+    assert not project.run([assets.raw_leads], partition_key="b.csv").success
+    (project.drop / "c.csv").unlink()
+    first = project.run([assets.leads])
+    assert told(first, "leads")["dagster/row_count"] == 6, "of b.csv there is what it was before"
+    (check,) = first.get_asset_check_evaluations()
+    assert (check.passed, check.severity, [*check.metadata]) == (False, dg.AssetCheckSeverity.WARN, ["b.csv"])
+    project.put("b.csv", range(10))
+    second = project.run([assets.leads])
+    assert told(second, "leads")["dagster/row_count"] == 14
+    assert passed(second)["every_file_is_read"]
+    read = project.instance.get_materialized_partitions(assets.raw_leads.key)
+    assert read == {"a.csv", "b.csv", "c.csv"}
+    third = project.run([assets.leads])
+    assert not [event for event in third.all_events if event.partition is not None]
+
+
 def test_names_of_files(project: Project) -> None:
     """Brackets, stars, spaces and equal signs are parts of names; what cannot be printed is left alone."""
     names = ["leads[1].csv", "leads1.csv", "a*.csv", "ab.csv", "x = y, z.csv"]
@@ -446,6 +509,16 @@ def test_lost_answers_count_when_a_run_is_resumed(project: Project) -> None:
     left = automation._what_is_left({"ops": {"enriched_leads": {"config": config}}}, shown)
     left_credits = left["ops"]["enriched_leads"]["config"]["max_credits"]
     assert project.sandbox.credits_used == 120.0 - left_credits > 0
+
+
+def test_a_refresh_before_anybody_is_scored(project: Project) -> None:
+    """The run buys who is new, and nobody again."""
+    project.put("a.csv", range(10))
+    project.read("a.csv")
+    for _ in range(2):
+        result = project.run([assets.leads, assets.enriched_leads], config={"refresh_after_days": 0.0})
+        assert result.success
+    assert project.charges() == [1] * 10
 
 
 def test_a_refresh_that_a_limit_ends_is_resumed(project: Project) -> None:

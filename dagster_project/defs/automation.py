@@ -69,9 +69,8 @@ def new_lead_files(
     if gone:
         requests.append(lead_files.build_delete_request(gone))
     return dg.SensorResult(
-        run_requests=[
-            dg.RunRequest(run_key=f"{name}={states[name]}", partition_key=name) for name in changed
-        ],
+        # without a key: a file that is put back as it was is read again
+        run_requests=[dg.RunRequest(partition_key=name) for name in changed],
         dynamic_partitions_requests=requests,
         cursor=json.dumps(states),
     )
