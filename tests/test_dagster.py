@@ -20,7 +20,7 @@ import polars as pl  # noqa: E402
 
 from buena_pipeline import EnrichmentStore, Sandbox  # noqa: E402
 from buena_pipeline.dagster import BuenaResource, EnrichmentStoreResource  # noqa: E402
-from buena_pipeline.dagster.metadata import reasons  # noqa: E402
+from buena_pipeline.dagster.metadata import preview, reasons  # noqa: E402
 from buena_pipeline.errors import SettingsError  # noqa: E402
 from buena_pipeline.sandbox.faults import Fault  # noqa: E402
 from dagster_project.defs import assets, automation, checks  # noqa: E402
@@ -199,13 +199,35 @@ def test_a_preview_shows_nobody(project: Project) -> None:
 
 
 def test_reasons_quote_nobody() -> None:
-    """What the vendor says of a lead may hold its address or profile."""
-    refused = ["bad: jane@x.example", "bad: jim@x.example", "see https://linkedin.com/in/jane."]
-    shown = reasons(pl.DataFrame({"buena_status": ["invalid"] * 3, "buena_error": refused})).value
-    assert shown.splitlines()[2:] == [
-        "| invalid | bad: ••• | 2 |",
-        "| invalid | see ••• | 1 |",
+    """What the vendor says of a lead may name it; what it says of many is shown, and what we say."""
+    said = [
+        ("failed", "No profile found for Jane Doe at Acme (phone 4917012345678)", "a"),
+        ("failed", "see https://linkedin.com/in/jane.", "b"),
+        *[("failed", "Jane Doe has left", "c")] * 5,
+        *[("invalid", "Jane Doe has moved, ask jane@x.example", person) for person in "abcd"],
+        *[("failed", "account closed", person) for person in "def"],
+        ("failed", "Person not found (asked on 2026-05-01, remembered)", "g"),
+        ("deferred", "perhaps charged already by the request of 2026-05-01 10:00:00 UTC", "h"),
+        ("cached", None, "i"),
     ]
+    names = ["buena_status", "buena_error", "buena_person_id"]
+    table = pl.DataFrame(said, schema=names, orient="row")
+    assert reasons(table).value.splitlines()[2:] == [
+        "| failed | other reasons | 7 |",
+        "| invalid | other reasons | 4 |",
+        "| failed | account closed | 3 |",
+        "| cached |  | 1 |",
+        "| deferred | perhaps charged already by the request of 2026-05-01 10:00:00 UTC | 1 |",
+        "| failed | Person not found (asked on 2026-05-01, remembered) | 1 |",
+    ]
+    shown = [preview(table[nth]).value.splitlines()[2] for nth in range(table.height)]
+    assert shown[-3:] == [
+        "| failed | Person not found (asked on 2026-05-01, remembered) |",
+        "| deferred | perhaps charged already by the request of 2026-05-01 10:00:00 UTC |",
+        "| cached |  |",
+    ]
+    assert set(shown[:-3]) == {"| failed | ••• |", "| invalid | ••• |"}
+    assert "ane" not in preview(table.select("buena_error")).value.replace("•••", "")[3:]
 
 
 def test_columns_and_where_they_come_from(project: Project) -> None:
