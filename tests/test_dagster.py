@@ -314,6 +314,38 @@ def test_the_sensor_resumes_when_the_moment_has_come(project: Project) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("budget", "wrong", "said"),
+    [(None, 2, "left nobody"), (None, 3, "next daily run"), (100.0, 1, "perhaps after it had spent")],
+)
+def test_a_resumed_run_that_fails_is_tried_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch, budget: float | None, wrong: int, said: str
+) -> None:
+    """Up to three times, with time between them; never where that might spend a budget once more."""
+
+    def sensor() -> Any:
+        return automation.resume_enrichment(dg.build_sensor_context(instance=project.instance))
+
+    terms = {"max_credits": budget} if budget else {}
+    project.put("a.csv", range(10))
+    project.read("a.csv")
+    project.sandbox.inject(Fault("rate_limited", times=1, wait=0.3))
+    steps = [assets.leads, assets.enriched_leads]
+    assert project.run(steps, config={"max_wait_seconds": 0.0, **terms}).success
+    wait_until(lambda: isinstance(sensor(), dg.RunRequest))
+    project.sandbox.inject(Fault("unauthorized", times=wrong))
+    keys = set()
+    while isinstance(request := sensor(), dg.RunRequest):
+        keys.add(request.run_key)
+        project.run(steps, config=terms, tags=request.tags)
+        if len(keys) == 1 and not budget:
+            assert "is tried again from" in sensor().skip_message
+            monkeypatch.setattr(automation, "_AGAIN_AFTER", timedelta(0))
+    assert len(keys) == min(wrong + 1, 1 if budget else 3)
+    assert said in request.skip_message
+    assert project.charges() == ([1] * 10 if wrong == 2 else [])
+
+
 def test_a_resumed_run_keeps_the_budget() -> None:
     """What the run that ended early has spent is taken off; other terms stay."""
     config = {"ops": {"enriched_leads": {"config": {"max_credits": 100.0, "max_age_days": 30.0}}}}
