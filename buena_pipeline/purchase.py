@@ -96,7 +96,6 @@ class Buyer:
         self._price = Price(price)
         self._turn_takes = 0.0
         self._answer_takes = 0.0
-        self._perhaps = 0.0
         self._unknown_in_a_row = 0
         self._not_before = datetime.min.replace(tzinfo=UTC)
         self._waited = 0.0
@@ -119,7 +118,7 @@ class Buyer:
     @property
     def spent(self) -> float:
         """Credits of this run, with those that lost answers may have cost."""
-        return self.bill.credits_used + self._perhaps
+        return self.bill.credits_used + self.bill.credits_unknown
 
     def buy(self, batches: Iterable[Batch], *, people: int, requests: int = 0) -> None:
         """Buys the batches, in their order as far as answers allow.
@@ -399,7 +398,7 @@ class Buyer:
         self._ledger.close(request, "unknown", reason)
         self._ledger.settle(people, "deferred", f"perhaps charged, see the ledger: {reason}")
         self.bill.unknown += people.height
-        self._perhaps += request.reserved
+        self.bill.credits_unknown += request.reserved
 
     def _pay(self, request: Request, answer: Answer, missing: pl.DataFrame) -> None:
         """What an answer cost, and what became of people it does not mention."""

@@ -128,6 +128,8 @@ class EnrichmentReport:
         unknown: people of requests, now or earlier, whose outcome is unknown: perhaps charged.
         deferred_reason: why people were deferred; None if nobody was.
         resume_at: when to run again if a rate limit deferred the rest.
+        credits_unknown: what requests of this run whose outcome is unknown may have cost on top; a budget
+            counts it as spent.
     """
 
     run_id: str
@@ -148,6 +150,7 @@ class EnrichmentReport:
     unknown: int
     deferred_reason: str | None
     resume_at: datetime | None
+    credits_unknown: float = 0.0
 
     def to_json(self) -> str:
         """The report as one JSON object; times as ISO 8601."""
@@ -319,6 +322,7 @@ class Bill:
         credits_used: what answers say they cost.
         credits_remaining: what they say is left.
         unknown: people of requests whose outcome is unknown.
+        credits_unknown: what was reserved for these requests.
         stopped: why nothing more is sent.
         resume_at: when to go on, if a rate limit stopped it.
         halted: the vendor's answer that no request survives.
@@ -328,6 +332,7 @@ class Bill:
     credits_used: float = 0.0
     credits_remaining: float | None = None
     unknown: int = 0
+    credits_unknown: float = 0.0
     stopped: str | None = None
     resume_at: datetime | None = None
     halted: VendorError | None = None

@@ -89,6 +89,7 @@ def make_report(draft: Draft, statuses: pl.DataFrame, *, run_id: str, bill: Bill
         unknown=bill.unknown + int(decisions["unknown"].sum()),
         deferred_reason=None if deferred.is_empty() else bill.stopped or deferred[0],
         resume_at=bill.resume_at,
+        credits_unknown=bill.credits_unknown,
     )
 
 

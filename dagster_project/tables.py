@@ -40,12 +40,16 @@ class TablesResource(dg.ConfigurableResource):
             dagster.Failure: if it was never written.
         """
         path = self.path(name)
-        if not path.exists():
+        if not self.has(name):
             raise dg.Failure(
                 f"There is no table {name} yet ({path}): materialize the asset of that name first.",
                 allow_retries=False,
             )
         return _scan(path)
+
+    def has(self, name: str, *, partition: str | None = None) -> bool:
+        """Whether a table was written."""
+        return self.path(name, partition=partition).exists()
 
     def scan_partitions(self, name: str, partitions: Iterable[str]) -> list[pl.LazyFrame]:
         """Those of these partitions that were written, in the order of their names."""

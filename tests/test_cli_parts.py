@@ -187,13 +187,16 @@ def test_a_report_tells_all(monkeypatch: pytest.MonkeyPatch) -> None:
         run_id="r", rows=10, invalid=1, duplicates=2, people=7, cached=1, enriched=2, failed=2,
         failed_remembered=1, suppressed=0, deferred=2, requests=3, credits_used=2.0, credits_avoided=4,
         credits_remaining=98.0, unknown=2, deferred_reason="no answer", resume_at=None,
+        credits_unknown=1.5,
     )  # fmt: skip
     lines = dict(describe_report(report))
     assert lines["rows"] == "10 (2 duplicates, 1 invalid)"
     assert lines["not found"] == "2 (1 known before)"
     assert lines["deferred"] == "2: no answer"
     assert lines["credits"] == "2 used, 4 avoided, 98 left"
-    assert lines["perhaps charged"].startswith("2 people")
+    assert (
+        lines["perhaps charged"] == "2 people, 1.5 credits at most in this run; see the ledger in the store"
+    )
     assert "run again after" not in lines
 
 

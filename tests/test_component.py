@@ -138,6 +138,7 @@ def test_a_budget_leaves_the_rest(load: Load, sandbox: Sandbox) -> None:
         ({"scoring_model": "missing.toml"}, "missing.toml"),
         ({"target": {"file": "enriched.doc"}}, "no known ending"),
         ({"target": {"database": "new.duckdb", "table": "nowhere.enriched"}}, "nowhere"),
+        ({"target": {"file": "leads.csv/enriched.parquet"}}, "leads.csv for the target cannot be made"),
     ],
 )
 def test_what_is_missing_is_named(load: Load, sandbox: Sandbox, attributes: Any, said: str) -> None:
@@ -170,6 +171,35 @@ def test_three_places(load: Load, attributes: Any, said: str) -> None:
     with pytest.raises(Exception, match=r"defs\.yaml") as raised, load(**attributes):
         pass
     assert said in "".join(traceback.format_exception(raised.value))
+
+
+TO_A_TABLE = {"database": "warehouse.duckdb", "table": "enriched"}
+
+
+def test_odd_types_into_a_table(load: Load, sandbox: Sandbox) -> None:
+    """Numbers that only DuckDB has go through; nested ones are refused before anybody is bought."""
+    odd = {"id": pl.Series([2**64] * 4, dtype=pl.Int128), "half": pl.Series([0.5] * 4, dtype=pl.Float16)}
+    leads = LEADS.with_columns(**odd)
+    with load(source={"file": "leads.parquet"}, target=TO_A_TABLE, score=True) as (root, asset):
+        leads.with_columns(ids=pl.concat_list("id")).write_parquet(root / "leads.parquet")
+        refused = dg.materialize([asset], raise_on_error=False)
+        assert sandbox.charges().is_empty()
+        leads.write_parquet(root / "leads.parquet")
+        assert dg.materialize([asset]).success
+        enriched = read_user_table(root / "warehouse.duckdb", "enriched")
+    assert enriched.select("id", "half").rows() == leads.select("id", "half").rows()
+    (failed,) = [event for event in refused.all_events if event.is_step_failure]
+    assert '"ids"' in failed.step_failure_data.error.message
+
+
+def test_a_name_like_one_of_ours(load: Load, sandbox: Sandbox) -> None:
+    """A column that a table of DuckDB cannot have beside ours is named before anybody is bought."""
+    with load(target=TO_A_TABLE) as (root, asset):
+        LEADS.with_columns(Buena_Status=1).write_csv(root / "leads.csv")
+        result = dg.materialize([asset], raise_on_error=False)
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
+    assert "buena_status" in failed.step_failure_data.error.message
+    assert sandbox.charges().is_empty()
 
 
 def test_a_score_of_their_own_is_in_the_way(load: Load, sandbox: Sandbox) -> None:

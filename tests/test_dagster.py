@@ -20,7 +20,7 @@ import polars as pl  # noqa: E402
 
 from buena_pipeline import EnrichmentStore, Sandbox  # noqa: E402
 from buena_pipeline.dagster import BuenaResource, EnrichmentStoreResource  # noqa: E402
-from buena_pipeline.dagster.metadata import reasons  # noqa: E402
+from buena_pipeline.dagster.metadata import preview, reasons  # noqa: E402
 from buena_pipeline.errors import SettingsError  # noqa: E402
 from buena_pipeline.sandbox.faults import Fault  # noqa: E402
 from dagster_project.defs import assets, automation, checks  # noqa: E402
@@ -199,13 +199,35 @@ def test_a_preview_shows_nobody(project: Project) -> None:
 
 
 def test_reasons_quote_nobody() -> None:
-    """What the vendor says of a lead may hold its address or profile."""
-    refused = ["bad: jane@x.example", "bad: jim@x.example", "see https://linkedin.com/in/jane."]
-    shown = reasons(pl.DataFrame({"buena_status": ["invalid"] * 3, "buena_error": refused})).value
-    assert shown.splitlines()[2:] == [
-        "| invalid | bad: ••• | 2 |",
-        "| invalid | see ••• | 1 |",
+    """What the vendor says of a lead may name it; what it says of many is shown, and what we say."""
+    said = [
+        ("failed", "No profile found for Jane Doe at Acme (phone 4917012345678)", "a"),
+        ("failed", "see https://linkedin.com/in/jane.", "b"),
+        *[("failed", "Jane Doe has left", "c")] * 5,
+        *[("invalid", "Jane Doe has moved, ask jane@x.example", person) for person in "abcd"],
+        *[("failed", "account closed", person) for person in "def"],
+        ("failed", "Person not found (asked on 2026-05-01, remembered)", "g"),
+        ("deferred", "perhaps charged already by the request of 2026-05-01 10:00:00 UTC", "h"),
+        ("cached", None, "i"),
     ]
+    names = ["buena_status", "buena_error", "buena_person_id"]
+    table = pl.DataFrame(said, schema=names, orient="row")
+    assert reasons(table).value.splitlines()[2:] == [
+        "| failed | other reasons | 7 |",
+        "| invalid | other reasons | 4 |",
+        "| failed | account closed | 3 |",
+        "| cached |  | 1 |",
+        "| deferred | perhaps charged already by the request of 2026-05-01 10:00:00 UTC | 1 |",
+        "| failed | Person not found (asked on 2026-05-01, remembered) | 1 |",
+    ]
+    shown = [preview(table[nth]).value.splitlines()[2] for nth in range(table.height)]
+    assert shown[-3:] == [
+        "| failed | Person not found (asked on 2026-05-01, remembered) |",
+        "| deferred | perhaps charged already by the request of 2026-05-01 10:00:00 UTC |",
+        "| cached |  |",
+    ]
+    assert set(shown[:-3]) == {"| failed | ••• |", "| invalid | ••• |"}
+    assert "ane" not in preview(table.select("buena_error")).value.replace("•••", "")[3:]
 
 
 def test_columns_and_where_they_come_from(project: Project) -> None:
@@ -292,12 +314,44 @@ def test_the_sensor_resumes_when_the_moment_has_come(project: Project) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("budget", "wrong", "said"),
+    [(None, 2, "left nobody"), (None, 3, "next daily run"), (100.0, 1, "perhaps after it had spent")],
+)
+def test_a_resumed_run_that_fails_is_tried_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch, budget: float | None, wrong: int, said: str
+) -> None:
+    """Up to three times, with time between them; never where that might spend a budget once more."""
+
+    def sensor() -> Any:
+        return automation.resume_enrichment(dg.build_sensor_context(instance=project.instance))
+
+    terms = {"max_credits": budget} if budget else {}
+    project.put("a.csv", range(10))
+    project.read("a.csv")
+    project.sandbox.inject(Fault("rate_limited", times=1, wait=0.3))
+    steps = [assets.leads, assets.enriched_leads]
+    assert project.run(steps, config={"max_wait_seconds": 0.0, **terms}).success
+    wait_until(lambda: isinstance(sensor(), dg.RunRequest))
+    project.sandbox.inject(Fault("unauthorized", times=wrong))
+    keys = set()
+    while isinstance(request := sensor(), dg.RunRequest):
+        keys.add(request.run_key)
+        project.run(steps, config=terms, tags=request.tags)
+        if len(keys) == 1 and not budget:
+            assert "is tried again from" in sensor().skip_message
+            monkeypatch.setattr(automation, "_AGAIN_AFTER", timedelta(0))
+    assert len(keys) == min(wrong + 1, 1 if budget else 3)
+    assert said in request.skip_message
+    assert project.charges() == ([1] * 10 if wrong == 2 else [])
+
+
 def test_a_resumed_run_keeps_the_budget() -> None:
     """What the run that ended early has spent is taken off; other terms stay."""
     config = {"ops": {"enriched_leads": {"config": {"max_credits": 100.0, "max_age_days": 30.0}}}}
-    left = automation._what_is_left(config, {"credits_used": 70.0, "credits_refreshed": 10.0})
+    left = automation._what_is_left(config, {"credits_at_most": 80.0})
     assert left["ops"]["enriched_leads"]["config"] == {"max_credits": 20.0, "max_age_days": 30.0}
-    assert automation._what_is_left({}, {"credits_used": 70.0}) == {}
+    assert automation._what_is_left({}, {"credits_at_most": 70.0}) == {}
 
 
 def test_a_wrong_key_fails_at_once(project: Project) -> None:
@@ -350,6 +404,69 @@ def test_a_new_file(project: Project) -> None:
     assert "There is no folder" in sensor(again.cursor).skip_message
 
 
+def test_a_file_that_comes_back(project: Project, tmp_path: Path) -> None:
+    """Moved away and put back as it was, a file is read again by the daemon, and its rows are there again."""
+    project.put("a.csv", range(3))
+    project.put("b.csv", range(3, 5))
+    read: list[Any] = []
+    cursor = None
+
+    def tick() -> Any:
+        nonlocal cursor
+        context = dg.build_sensor_context(
+            instance=project.instance,
+            cursor=cursor,
+            resources={"lead_folder": project.resources["lead_folder"]},
+        )
+        asked = automation.new_lead_files(context)
+        cursor = asked.cursor
+        for request in asked.dynamic_partitions_requests:
+            if isinstance(request, dg.AddDynamicPartitionsRequest):
+                project.instance.add_dynamic_partitions("lead_file", request.partition_keys)
+            else:
+                for name in request.partition_keys:
+                    project.instance.delete_dynamic_partition("lead_file", name)
+        for request in asked.run_requests:
+            # the daemon starts no second run for a key
+            if request.run_key is None or request.run_key not in read:
+                read.append(request.run_key)
+                project.read(request.partition_key)
+        return asked
+
+    tick()
+    (project.drop / "a.csv").rename(tmp_path / "a.csv")
+    tick()
+    assert told(project.run([assets.leads]), "leads")["files"] == 1
+    (tmp_path / "a.csv").rename(project.drop / "a.csv")
+    assert [request.partition_key for request in tick().run_requests] == ["a.csv"]
+    assert (project.folder / "data/raw_leads/a.csv.parquet").exists()
+    result = project.run([assets.leads])
+    assert (told(result, "leads")["files"], told(result, "leads")["dagster/row_count"]) == (2, 5)
+
+
+def test_no_file_is_left_out_in_silence(project: Project) -> None:
+    """Where a reading failed, or what it wrote is gone, the file is read when it is needed, or named."""
+    for name, people in (("a.csv", range(3)), ("b.csv", range(3, 5)), ("c.csv", range(5, 6))):
+        project.put(name, people)
+    project.read("a.csv", "b.csv", "c.csv")
+    (project.folder / "data/raw_leads/a.csv.parquet").unlink()
+    (project.drop / "b.csv").write_text("colour\nblue\n", encoding="utf-8")
+    assert not project.run([assets.raw_leads], partition_key="b.csv").success
+    (project.drop / "c.csv").unlink()
+    first = project.run([assets.leads])
+    assert told(first, "leads")["dagster/row_count"] == 6, "of b.csv there is what it was before"
+    (check,) = first.get_asset_check_evaluations()
+    assert (check.passed, check.severity, [*check.metadata]) == (False, dg.AssetCheckSeverity.WARN, ["b.csv"])
+    project.put("b.csv", range(10))
+    second = project.run([assets.leads])
+    assert told(second, "leads")["dagster/row_count"] == 14
+    assert passed(second)["every_file_is_read"]
+    read = project.instance.get_materialized_partitions(assets.raw_leads.key)
+    assert read == {"a.csv", "b.csv", "c.csv"}
+    third = project.run([assets.leads])
+    assert not [event for event in third.all_events if event.partition is not None]
+
+
 def test_names_of_files(project: Project) -> None:
     """Brackets, stars, spaces and equal signs are parts of names; what cannot be printed is left alone."""
     names = ["leads[1].csv", "leads1.csv", "a*.csv", "ab.csv", "x = y, z.csv"]
@@ -396,6 +513,66 @@ def test_what_is_old_is_refreshed(project: Project) -> None:
     assert again.height == 20
     scores = before.join(again, on="email", how="semi")["buena_score"]
     assert scores.min() >= before["buena_score"].sort(descending=True)[20]
+
+
+@pytest.mark.parametrize("name", ["_score", "buena_score", "score"])
+def test_a_score_of_theirs_does_not_say_who_is_refreshed(project: Project, name: str) -> None:
+    """Whatever a column of a file is called, our scores tell whom the money is spent on."""
+    people = pl.DataFrame({"email": [f"person{number}@acme.example" for number in range(40)]})
+    people.write_csv(project.drop / "a.csv")
+    project.read("a.csv")
+    project.run()
+    scored = project.tables.scan("scored_leads").collect()
+    worst_first = people.join(scored, on="email", maintain_order="left")["buena_score"].rank() * -1
+    people.with_columns(worst_first.alias(name)).write_csv(project.drop / "a.csv")
+    project.read("a.csv")
+    project.run(
+        [assets.leads, assets.enriched_leads], config={"refresh_after_days": 0.0, "max_credits": 10.0}
+    )
+    bought = project.tables.scan("enriched_leads").collect()["buena_enriched_at"]
+    again = scored.filter(bought > scored["buena_enriched_at"].max())
+    assert again.height == 10
+    assert again["buena_score"].min() >= scored["buena_score"].sort(descending=True)[10]
+
+
+def test_lost_answers_count_in_the_budget_of_a_refresh(project: Project) -> None:
+    """What they may have cost is not spent once more on who is new; the numbers say so, and the check."""
+    project.put("a.csv", range(200))
+    project.read("a.csv")
+    project.run(config={"max_credits": 50.0})
+    charged = project.sandbox.credits_used
+    project.sandbox.inject(Fault("truncate", times=2))
+    result = project.run(config={"max_credits": 100.0, "refresh_after_days": 0.0})
+    shown = told(result, "enriched_leads")
+    assert shown["refresh_unknown_outcome"] == shown["refresh_credits_unknown"] > 0
+    assert shown["max_credits"] == 100.0
+    assert project.sandbox.credits_used - charged == shown["credits_at_most"] <= 100.0
+    assert passed(result)["budget_is_kept"]
+
+
+def test_lost_answers_count_when_a_run_is_resumed(project: Project) -> None:
+    """The sensor takes off what they may have cost, too."""
+    project.put("a.csv", range(200))
+    project.read("a.csv")
+    project.sandbox.inject(Fault("truncate"))
+    project.sandbox.inject(Fault("rate_limited", wait=600, after=1))
+    config = {"max_credits": 120.0, "max_wait_seconds": 0.0}
+    shown = told(project.run(config=config), "enriched_leads")
+    assert shown["resume_at"] > time.time()
+    assert shown["unknown_outcome"] == shown["credits_unknown"] > 0
+    left = automation._what_is_left({"ops": {"enriched_leads": {"config": config}}}, shown)
+    left_credits = left["ops"]["enriched_leads"]["config"]["max_credits"]
+    assert project.sandbox.credits_used == 120.0 - left_credits > 0
+
+
+def test_a_refresh_before_anybody_is_scored(project: Project) -> None:
+    """The run buys who is new, and nobody again."""
+    project.put("a.csv", range(10))
+    project.read("a.csv")
+    for _ in range(2):
+        result = project.run([assets.leads, assets.enriched_leads], config={"refresh_after_days": 0.0})
+        assert result.success
+    assert project.charges() == [1] * 10
 
 
 def test_a_refresh_that_a_limit_ends_is_resumed(project: Project) -> None:

@@ -136,6 +136,7 @@ def a_report(**counts: Any) -> EnrichmentReport:
     """A report with these counts, and nothing else."""
     texts = {
         "credits_used": 0.0,
+        "credits_unknown": 0.0,
         "run_id": "r",
         "deferred_reason": None,
         "resume_at": None,

@@ -242,6 +242,31 @@ def test_no_repr_of_a_value_shows_who_it_is_about(overheard: Overheard) -> None:
     overheard.nothing_marked()
 
 
+def test_no_resource_of_dagster_shows_its_key(overheard: Overheard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither as it was given nor as an asset sees it, when the variables of the environment are read."""
+    dg = pytest.importorskip("dagster")
+    from buena_pipeline.dagster import BuenaResource, EnrichmentStoreResource
+
+    for name in ("BUENA_API_KEY", "BUENA_STORE_KEY"):
+        monkeypatch.setenv(name, KEY)
+
+    @dg.asset(required_resource_keys={"buena", "enrichment_store"})
+    def seen(context) -> None:  # type: ignore[no-untyped-def]
+        buena, store = context.resources.buena, context.resources.enrichment_store
+        assert buena.api_key == store.encryption_key == KEY
+        context.log.info("with %s and %s", buena, store)
+        overheard.repr_of(buena, store)
+
+    for key in (KEY, dg.EnvVar("BUENA_API_KEY")):
+        resources = {
+            "buena": BuenaResource(api_key=key),
+            "enrichment_store": EnrichmentStoreResource(path="b.duckdb", encryption_key=key),
+        }
+        overheard.repr_of(*resources.values())
+        assert dg.materialize([seen], resources=resources).success
+    overheard.nothing_marked()
+
+
 @pytest.mark.parametrize("fault", ["none", "unauthorized", "reset_after", "status", "invalid_lead"])
 def test_the_command_line_shows_nobody(fault: str, tmp_path: Path) -> None:
     """Even with --debug: what goes to the terminal is counts and reasons; the table goes to its file."""

@@ -38,7 +38,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     write_user_table(LEADS, database, "leads")
     with pytest.raises(InputError, match=r"table people of .*crm\.duckdb"):
         read_user_table(database, "people")
-    for write in (partial(write_user_table, LEADS), check_user_table):
+    for write in (partial(write_user_table, LEADS), partial(check_user_table, LEADS.schema)):
         with pytest.raises(InputError, match=r"table sales\.leads"):
             write(database, "sales.leads")
 
@@ -47,11 +47,64 @@ def test_whether_it_can_be_written_changes_nothing(tmp_path: Path) -> None:
     """The old table is as it was, and a new one is not there yet."""
     database = tmp_path / "crm.duckdb"
     write_user_table(LEADS, database, "leads")
-    check_user_table(database, "leads")
-    check_user_table(database, "people")
+    check_user_table(LEADS.schema, database, "leads")
+    check_user_table(LEADS.schema, database, "people")
     assert read_user_table(database, "leads").equals(LEADS)
     with pytest.raises(InputError, match="people"):
         read_user_table(database, "people")
+
+
+def test_types_that_arrow_has_no_name_for(tmp_path: Path) -> None:
+    """Very large numbers and half floats get there, to the last digit."""
+    database, largest = tmp_path / "crm.duckdb", [2**127 - 1, -(2**127), None]
+    numbers = pl.DataFrame(
+        {
+            'a "b"': pl.Series(largest, dtype=pl.Int128),
+            "u": pl.Series([2**128 - 1, 0, None], dtype=pl.UInt128),
+            "half": pl.Series([1.5, float("inf"), None], dtype=pl.Float16),
+        }
+    )
+    check_user_table(numbers.schema, database, "numbers")
+    write_user_table(numbers, database, "numbers")
+    with duckdb.connect(str(database)) as connection:
+        table = connection.table("numbers")
+        assert [str(dtype) for dtype in table.types] == ["HUGEINT", "UHUGEINT", "FLOAT"]
+        assert table.fetchall() == numbers.rows()
+
+
+@pytest.mark.parametrize(
+    "dtype", [pl.List(pl.Int128), pl.Struct({"a": pl.Float16}), pl.Array(pl.UInt128, 2), pl.Object]
+)
+def test_types_that_duckdb_does_not_take(tmp_path: Path, dtype: pl.DataType) -> None:
+    """The columns are named, by the check and by the writing; an old table stays."""
+    database = tmp_path / "crm.duckdb"
+    write_user_table(LEADS, database, "leads")
+    schema = pl.Schema({"email": pl.String, "odd": dtype, "even": pl.Int8})
+    for write in (partial(check_user_table, schema), partial(write_user_table, schema.to_frame())):
+        with pytest.raises(InputError, match=r'table leads of .* takes no columns of the type of "odd"\. '):
+            write(database, "leads")
+    assert read_user_table(database, "leads").equals(LEADS)
+
+
+def test_names_that_differ_in_capital_letters(tmp_path: Path) -> None:
+    """DuckDB would rename one of them; nothing is written."""
+    database = tmp_path / "crm.duckdb"
+    write_user_table(LEADS, database, "leads")
+    twice = pl.DataFrame({"Note": ["a"], "email": ["b"], "note": ["c"]})
+    for write in (partial(check_user_table, twice.schema), partial(write_user_table, twice)):
+        with pytest.raises(InputError, match=r'"note" is there twice\. Rename one of them'):
+            write(database, "leads")
+    assert read_user_table(database, "leads").equals(LEADS)
+
+
+@pytest.mark.parametrize("value", ["interval '3 days'", "union_value(a := 1)", "[interval '3 days']"])
+def test_types_that_polars_lacks(tmp_path: Path, value: str) -> None:
+    """The column is named, and what to do."""
+    database = tmp_path / "crm.duckdb"
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(f"create table leads as select 'a@x.example' as email, {value} as since")
+    with pytest.raises(InputError, match=r'table leads of .*crm\.duckdb .*"since".* Make it text first'):
+        read_user_table(database, "leads")
 
 
 def test_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

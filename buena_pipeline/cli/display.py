@@ -138,7 +138,12 @@ def describe_report(report: EnrichmentReport) -> list[tuple[str, str]]:
         ("credits", f"{amount(report.credits_used)} used, {report.credits_avoided:,} avoided{remaining}"),
     ]
     if report.unknown:
-        lines.append(("perhaps charged", f"{report.unknown:,} people; see the ledger in the store"))
+        most = (
+            f", {amount(report.credits_unknown)} credits at most in this run"
+            if report.credits_unknown
+            else ""
+        )
+        lines.append(("perhaps charged", f"{report.unknown:,} people{most}; see the ledger in the store"))
     if report.resume_at is not None:
         lines.append(("run again after", f"{report.resume_at:%Y-%m-%d %H:%M:%S} UTC"))
     return lines

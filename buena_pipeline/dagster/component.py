@@ -105,8 +105,7 @@ class BuenaEnrichmentComponent(dg.Component, dg.Model, dg.Resolvable):
             api = BuenaResource(sandbox=self.sandbox, base_url=self.base_url)
             with failing_at_once(), api.client() as client:
                 leads, model = self.source.read(root, given.get(_LOADED)), self._model(root)
-                self.target.check(leads, root)
-                _require_room(leads, model)
+                self.target.check(leads, _becomes(leads, model), root)
                 return enrich_asset(
                     self._enricher(client, root, context.log),
                     leads,
@@ -153,8 +152,12 @@ class BuenaEnrichmentComponent(dg.Component, dg.Model, dg.Resolvable):
         return ScoringModel() if self.score else None
 
 
-def _require_room(leads: pl.LazyFrame, model: ScoringModel | None) -> None:
-    """Raises if a column is in the way of the scores; what enrichment adds is looked at by itself."""
-    if model is not None:
-        added = {DEFAULT_PREFIX + name: dtype for name, dtype in ENRICHED.items()}
-        score_frame(pl.LazyFrame(schema={**leads.collect_schema(), **added}), model=model).collect_schema()
+def _becomes(leads: pl.LazyFrame, model: ScoringModel | None) -> pl.Schema:
+    """The columns that the leads are going to have.
+
+    Raises:
+        ColumnError: if one of theirs is in the way of the scores; enrichment's are looked at elsewhere.
+    """
+    added = {DEFAULT_PREFIX + name: dtype for name, dtype in ENRICHED.items()}
+    schema = pl.Schema({**leads.collect_schema(), **added})
+    return schema if model is None else score_frame(schema.to_frame(), model=model).schema

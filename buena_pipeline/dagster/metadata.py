@@ -1,7 +1,7 @@
 """What Dagster shows of a table: its columns, where they come from, a few rows, and the numbers of a run.
 
 No personal data gets in: every value of a preview is covered but those of columns that say nothing of who
-somebody is.
+somebody is, and a vendor's words of a single lead are not shown (``reasons``).
 """
 
 from __future__ import annotations
@@ -14,17 +14,15 @@ import polars as pl
 
 from buena_pipeline.descriptions import DESCRIPTIONS
 from buena_pipeline.files.markdown import markdown_table
+from buena_pipeline.reasons import OTHER, is_common, is_own
 from buena_pipeline.result import EnrichmentReport
 from buena_pipeline.schema import DEFAULT_PREFIX
 
 _PLAIN: Final = (
-    *("status", "error", "enriched_at", "confidence", "company_industry", "company_size", "experience_years"),
+    *("status", "enriched_at", "confidence", "company_industry", "company_size", "experience_years"),
     *(name for name in DESCRIPTIONS if name.startswith("score")),
 )
 """Columns of the library that say nothing of who somebody is."""
-
-_PERSONAL: Final = r"\S*(?:@|://|www\.)\S*"
-"""What a vendor's reason may quote of a lead: addresses and profiles."""
 
 _TELLING: Final = (
     *("status", "error", "enriched_at", "confidence", "email", "phone", "title"),
@@ -111,6 +109,9 @@ def preview(
     own = [name for name in schema.names() if not name.startswith(prefix)]
     columns = [name for name in schema.names() if name in {*own[:_SHOWN], *telling}]
     rows = frame.lazy().select(columns).head(_ROWS).collect()
+    if {prefix + "status", prefix + "error"} <= set(columns):
+        rows = rows.with_columns(_own_reason(prefix))
+        shown.add(prefix + "error")
     covered = rows.select(
         _readable(pl.col(name), dtype) if name in shown else _covered(pl.col(name), dtype)
         for name, dtype in rows.schema.items()
@@ -124,14 +125,22 @@ def _covered(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     return pl.when(value.is_not_null()).then(first + _COVER).alias(value.meta.output_name())
 
 
+def _own_reason(prefix: str) -> pl.Expr:
+    """The reason of a row; covered if it is in a vendor's words."""
+    reason = pl.col(f"{prefix}error").cast(pl.String)
+    shown = reason.is_null() | is_own(pl.col(f"{prefix}status"), reason)
+    return pl.when(shown).then(reason).otherwise(pl.lit(_COVER))
+
+
 def _readable(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """The value as people read it, without what a reason quotes of a lead."""
-    text = value.dt.to_string("%Y-%m-%d %H:%M") if dtype == pl.Datetime else value.cast(pl.String)
-    return text.str.replace_all(_PERSONAL, _COVER)
+    """The value as people read it."""
+    return value.dt.to_string("%Y-%m-%d %H:%M") if dtype == pl.Datetime else value.cast(pl.String)
 
 
 def reasons(frame: pl.DataFrame | pl.LazyFrame, *, prefix: str = DEFAULT_PREFIX) -> dg.MarkdownMetadataValue:
     """How many rows have each status, and why: a table in Markdown, the most frequent first.
+
+    What a vendor says of fewer than three people is "other reasons": it could name them.
 
     Args:
         frame: an enriched table.
@@ -143,10 +152,22 @@ def reasons(frame: pl.DataFrame | pl.LazyFrame, *, prefix: str = DEFAULT_PREFIX)
         | --- | --- | ---: |
         | cached |  | 1 |
     """
+    rows = frame.lazy()
+    person = f"{prefix}person_id" if f"{prefix}person_id" in rows.collect_schema() else None
+    own = pl.col("why").is_null() | is_own(pl.col("status"), pl.col("why"))
     counts = (
-        frame.lazy()
-        .group_by(status=f"{prefix}status", why=_readable(pl.col(f"{prefix}error"), pl.String()))
-        .agg(rows=pl.len())
+        rows.select(
+            status=f"{prefix}status",
+            why=pl.col(f"{prefix}error").cast(pl.String),
+            person=pl.row_index() if person is None else person,
+        )
+        .group_by("status", "why")
+        .agg(rows=pl.len(), people=pl.col("person").filter(~own).n_unique())
+        .with_columns(
+            why=pl.when(own | is_common(pl.col("why"), pl.col("people"))).then("why").otherwise(pl.lit(OTHER))
+        )
+        .group_by("status", "why")
+        .agg(pl.col("rows").sum())
         .sort("rows", "status", "why", descending=[True, False, False])
         .head(_REASONS)
         .select("status", "why", "rows")
@@ -170,6 +191,7 @@ def of_report(report: EnrichmentReport) -> dict[str, Any]:
         "duplicate_rows": report.duplicates,
         "requests": report.requests,
         "unknown_outcome": report.unknown,
+        "credits_unknown": report.credits_unknown,
         "coverage": round((report.enriched + report.cached) / report.people, 4) if report.people else 1.0,
         "buena_run_id": report.run_id,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -49,7 +50,8 @@ def enrich_asset(
         upstream: the asset the leads come from; None if no asset makes them.
         descriptions: what columns of the table's own mean.
         plain: columns of the table's own that the preview shows as they are.
-        before: the report of a run that bought again what was old, just before this one.
+        before: the report of a run that bought again what was old, just before this one. What it spent, and
+            may have spent, is taken off ``max_credits``, which is for both.
         more: further metadata.
 
     Returns:
@@ -61,13 +63,14 @@ def enrich_asset(
             missing; a store that others hold for too long. Nothing that was bought is lost by it.
     """
     with failing_at_once():
-        result = enricher.run(leads.lazy())
+        result = _after(before, enricher).run(leads.lazy())
         written = write(result.frame)
     report, schema = result.report, written.collect_schema()
     told: dict[str, Any] = {
         **of_report(report),
-        **_budgets(enricher.terms, before),
+        **_budgets(enricher.terms),
         **_refreshed(before, report),
+        "credits_at_most": _at_most(before) + _at_most(report),
         **(more or {}),
         "dagster/row_count": report.rows,
         "dagster/column_schema": table_schema(schema, prefix=enricher.prefix, descriptions=descriptions),
@@ -81,15 +84,22 @@ def enrich_asset(
     return dg.MaterializeResult(asset_key=asset, metadata=told, check_results=[_full(report, asset)])
 
 
-def _budgets(terms: Terms, before: EnrichmentReport | None) -> dict[str, float]:
-    """What might be spent, the run before included."""
-    spent = before.credits_used if before else 0.0
-    run = None if terms.max_credits is None else terms.max_credits + spent
-    return {
-        name: budget
-        for name, budget in (("max_credits", run), ("daily_credits", terms.daily_credits))
-        if budget is not None
-    }
+def _at_most(report: EnrichmentReport | None) -> float:
+    """What a run has spent, with what lost answers may have cost."""
+    return report.credits_used + report.credits_unknown if report else 0.0
+
+
+def _after(before: EnrichmentReport | None, enricher: Enricher) -> Enricher:
+    """The enricher with what a run before it has left of the budget."""
+    rest = copy(enricher)
+    rest.terms = enricher.terms.after(_at_most(before))
+    return rest
+
+
+def _budgets(terms: Terms) -> dict[str, float]:
+    """What might be spent."""
+    budgets = {"max_credits": terms.max_credits, "daily_credits": terms.daily_credits}
+    return {name: float(budget) for name, budget in budgets.items() if budget is not None}
 
 
 def _refreshed(before: EnrichmentReport | None, report: EnrichmentReport) -> dict[str, Any]:
@@ -97,6 +107,8 @@ def _refreshed(before: EnrichmentReport | None, report: EnrichmentReport) -> dic
     if before is None:
         return {}
     told: dict[str, Any] = {"credits_refreshed": before.credits_used, "refreshed": before.enriched}
+    if before.unknown:
+        told |= {"refresh_unknown_outcome": before.unknown, "refresh_credits_unknown": before.credits_unknown}
     if before.deferred:
         told |= {"refresh_deferred": before.deferred, "refresh_deferred_reason": before.deferred_reason or ""}
     if moments := [moment for moment in (before.resume_at, report.resume_at) if moment is not None]:

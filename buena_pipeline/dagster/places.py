@@ -10,6 +10,7 @@ import dagster as dg
 import polars as pl
 from pydantic import Field, model_validator
 
+from buena_pipeline.errors import InputError
 from buena_pipeline.files import check_output, scan_table, write_table
 from buena_pipeline.store.user_tables import check_user_table, read_user_table, write_user_table
 from buena_pipeline.tables import as_frame
@@ -70,13 +71,23 @@ class Source(Place):
 class Target(Place):
     """Where the enriched table goes."""
 
-    def check(self, leads: pl.LazyFrame, root: Path) -> None:
-        """Whether a table can be written there, before it costs anything."""
+    def check(self, leads: pl.LazyFrame, schema: pl.Schema, root: Path) -> None:
+        """Whether a table can be written there, before it costs anything.
+
+        Args:
+            leads: the table.
+            schema: what it is going to have for columns.
+            root: the folder of the project.
+        """
         if self.file is None:
-            check_user_table(root / str(self.database), str(self.table))
+            check_user_table(schema, root / str(self.database), str(self.table))
             return
         path = root / self.file
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            why = "it is a file" if isinstance(error, FileExistsError) else error.strerror
+            raise InputError(f"The folder {path.parent} for the target cannot be made: {why}.") from None
         check_output(path, leads)
 
     def write(self, frame: pl.LazyFrame, root: Path) -> pl.LazyFrame:

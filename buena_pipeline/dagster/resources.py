@@ -25,6 +25,7 @@ class BuenaResource(dg.ConfigurableResource[Any]):
         default="",
         description='The API key, as dg.EnvVar("BUENA_API_KEY"); default: that variable, read when the '
         "client is made.",
+        repr=False,
         json_schema_extra={"dagster__is_secret": True},
     )
     base_url: str = Field(
@@ -71,6 +72,7 @@ class EnrichmentStoreResource(dg.ConfigurableResource[Any]):
     encryption_key: str = Field(
         default="",
         description="The key of an encrypted store; default BUENA_STORE_KEY.",
+        repr=False,
         json_schema_extra={"dagster__is_secret": True},
     )
     lock_timeout: float = Field(

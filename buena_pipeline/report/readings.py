@@ -10,6 +10,7 @@ from typing import Final
 import polars as pl
 
 from buena_pipeline.errors import InputError
+from buena_pipeline.reasons import OTHER, is_common
 from buena_pipeline.report.figures import FILLED
 from buena_pipeline.result import EnrichmentReport
 from buena_pipeline.schema import BLOCK_OF, RECORD
@@ -17,14 +18,8 @@ from buena_pipeline.score import score_frame
 from buena_pipeline.scoring_model import ScoringModel
 from buena_pipeline.store import EnrichmentStore
 
-_SHARED_BY: Final = 3
-"""A vendor's reason is shown if so many people have it: one alone could name somebody."""
-
-_KNOWN: Final = ("not found", "Person not found", "no answer")
 _REASONS: Final = 8
 """Reasons that have a bar of their own."""
-
-_OTHER: Final = "other reasons"
 
 _VALUES: Final = pl.Schema({"value": pl.Float64(), "people": pl.Int64()})
 
@@ -181,10 +176,8 @@ def _scores(people: pl.DataFrame, model: ScoringModel) -> pl.DataFrame:
 
 def _shown(failures: pl.DataFrame) -> pl.DataFrame:
     """The reasons that many share; the others, which could say who somebody is, as one."""
-    common = (pl.col("people") >= _SHARED_BY) | pl.col("reason").is_in(_KNOWN)
-    told = pl.col("reason").str.contains(r"@|://|\d{5}")
     ranked = failures.sort("people", "reason", descending=[True, False])
-    kept = ranked.filter(common & ~told).head(_REASONS)
+    kept = ranked.filter(is_common(pl.col("reason"), pl.col("people"))).head(_REASONS)
     rest = int(failures["people"].sum()) - int(kept["people"].sum())
-    other = pl.DataFrame({"reason": [_OTHER], "people": [rest]}, schema=failures.schema)
+    other = pl.DataFrame({"reason": [OTHER], "people": [rest]}, schema=failures.schema)
     return pl.concat([kept, other.filter(pl.col("people") > 0)])

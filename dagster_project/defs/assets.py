@@ -3,6 +3,7 @@
 No ``from __future__ import annotations`` here: Dagster reads the annotation of ``context`` as it stands.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from buena_pipeline.dagster import (
     progress_in,
 )
 from buena_pipeline.dagster.metadata import lineage, preview, table_schema
+from buena_pipeline.errors import BuenaError
 from buena_pipeline.files.markdown import markdown_table
 from buena_pipeline.schema import DEFAULT_PREFIX
 from buena_pipeline.score import SCORED_COLUMNS
@@ -56,6 +58,9 @@ _OF_A_COLUMN: Final = {
     "filled": "Rows in which there is something.",
     "share": "Their share of all rows.",
 }
+_SCORE: Final = f"{DEFAULT_PREFIX}score"
+"""The score; no column of a file is called so (``with_common_names``)."""
+
 _PERCENT: Final = pl.format("{}%", (pl.col("share") * 100).round().cast(pl.Int64)).alias("share")
 
 
@@ -80,10 +85,14 @@ def raw_leads(
     context: dg.AssetExecutionContext, lead_folder: LeadFilesResource, tables: TablesResource
 ) -> dg.MaterializeResult:
     """One file of leads as it was dropped, with the columns that say who they are named as in all files."""
-    file = context.partition_key
     with failing_at_once():
-        written = tables.write(lead_folder.scan(file), "raw_leads", partition=file)
-    return dg.MaterializeResult(metadata=_told(written, written.select(pl.len()).collect().item()))
+        return dg.MaterializeResult(metadata=_read(context.partition_key, lead_folder, tables))
+
+
+def _read(file: str, lead_folder: LeadFilesResource, tables: TablesResource) -> dict[str, Any]:
+    """Reads one file; returns what Dagster shows of it."""
+    written = tables.write(lead_folder.scan(file), "raw_leads", partition=file)
+    return _told(written, written.select(pl.len()).collect().item())
 
 
 @dg.asset(
@@ -92,6 +101,13 @@ def raw_leads(
     owners=OWNERS,
     kinds={"polars", "parquet"},
     tags={"data": "personal", "cost": "free"},
+    check_specs=[
+        dg.AssetCheckSpec(
+            "every_file_is_read",
+            asset="leads",
+            description="All files of the folder are in the table, as they are now.",
+        )
+    ],
 )
 def leads(
     context: dg.AssetExecutionContext, lead_folder: LeadFilesResource, tables: TablesResource
@@ -99,6 +115,7 @@ def leads(
     """All files in one table, with who each row is: whoever comes twice is seen before anybody is paid."""
     known = context.instance.get_dynamic_partitions("lead_file")
     tables.keep_partitions("raw_leads", known)
+    unread = _catch_up(context, known, lead_folder, tables)
     files = tables.scan_partitions("raw_leads", known)
     if not files:
         raise dg.Failure(
@@ -118,7 +135,36 @@ def leads(
     names, own = find_columns(schema).names, [name for name in schema if name != PERSON]
     told = _told(written, rows, people=people, files=files_read)
     told["dagster/column_lineage"] = lineage(schema, raw_leads.key, own, added_from=names)
-    return dg.MaterializeResult(metadata=told)
+    every = dg.AssetCheckResult(
+        passed=not unread,
+        check_name="every_file_is_read",
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata=dict(unread),
+    )
+    return dg.MaterializeResult(metadata=told, check_results=[every])
+
+
+def _catch_up(
+    context: dg.AssetExecutionContext,
+    files: Sequence[str],
+    lead_folder: LeadFilesResource,
+    tables: TablesResource,
+) -> dict[str, str]:
+    """Reads the files that were not read the last time, or whose table is gone; why, for those that fail."""
+    status = context.instance.get_status_by_partition(raw_leads.key, files, lead_files) or {}
+    unread = {}
+    for file in sorted(files):
+        last = status.get(file)
+        if last is not None and last.value == "MATERIALIZED" and tables.has("raw_leads", partition=file):
+            continue
+        try:
+            told = _read(file, lead_folder, tables)
+        except BuenaError as error:
+            context.log.warning("%s could not be read: %s", file, error)
+            unread[file] = str(error)
+        else:
+            context.log_event(dg.AssetMaterialization(raw_leads.key, partition=file, metadata=told))
+    return unread
 
 
 @dg.asset(
@@ -147,24 +193,21 @@ def enriched_leads(
             Enricher,
             client,
             enrichment_store.store(),
+            max_credits=config.max_credits,
             daily_credits=config.daily_credits,
             max_wait=config.max_wait_seconds,
             progress=progress_in(context.log),
         )
         refreshed = None
-        if config.refresh_after_days is not None:
-            scores = tables.scan("scored_leads").select(FILE, ROW, _score=f"{DEFAULT_PREFIX}score")
+        if config.refresh_after_days is not None and not tables.has("scored_leads"):
+            context.log.warning("Nobody is scored yet, so nothing is bought again: who would be first?")
+        elif config.refresh_after_days is not None:
+            scores = tables.scan("scored_leads").select(FILE, ROW, _SCORE)
             ranked = table.join(scores, on=[FILE, ROW], how="left", maintain_order="left")
-            older = enricher(
-                max_age=days(config.refresh_after_days),
-                max_credits=config.max_credits,
-                priority=pl.col("_score"),
-            )
+            older = enricher(max_age=days(config.refresh_after_days), priority=pl.col(_SCORE))
             refreshed = older.run(ranked).report
-        spent = refreshed.credits_used if refreshed else 0.0
-        left = None if config.max_credits is None else max(config.max_credits - spent, 0.0)
         return enrich_asset(
-            enricher(max_age=days(config.max_age_days), max_credits=left),
+            enricher(max_age=days(config.max_age_days)),
             table,
             lambda frame: tables.write(frame, "enriched_leads"),
             asset=context.asset_key,

@@ -1,8 +1,8 @@
 """When things run: files are read when they come, people are bought once a day, what was left is resumed."""
 
 import json
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import dagster as dg
@@ -14,6 +14,13 @@ from dagster_project.lead_files import LeadFilesResource
 _STALE_AFTER_DAYS: Final = 30.0
 _STALE_CREDITS: Final = 500.0
 """Credits a day for buying again what is old."""
+
+_RESUMES: Final = "lead_enrichment/resumes"
+"""The tag of a run that goes on where another one ended: the id of that."""
+
+_TRIES: Final = 3
+_AGAIN_AFTER: Final = timedelta(hours=1)
+"""How often a run tries to go on, if it fails, and how long after."""
 
 read_files = dg.define_asset_job(
     "read_lead_files", selection=[raw_leads], description="Reads files of leads."
@@ -69,9 +76,8 @@ def new_lead_files(
     if gone:
         requests.append(lead_files.build_delete_request(gone))
     return dg.SensorResult(
-        run_requests=[
-            dg.RunRequest(run_key=f"{name}={states[name]}", partition_key=name) for name in changed
-        ],
+        # without a key: a file that is put back as it was is read again
+        run_requests=[dg.RunRequest(partition_key=name) for name in changed],
         dynamic_partitions_requests=requests,
         cursor=json.dumps(states),
     )
@@ -79,7 +85,11 @@ def new_lead_files(
 
 @dg.sensor(job=enrich, minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
 def resume_enrichment(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """Goes on where a rate limit ended a run early, as soon as the limit allows it, within its budget."""
+    """Goes on where a rate limit ended a run early, as soon as the limit allows it, within its budget.
+
+    A run that fails, because the store is held or a file cannot be read, is tried twice more, an hour apart;
+    not if it had a budget of its own, of which it may have spent some.
+    """
     found = context.instance.fetch_materializations(enriched_leads.key, limit=1).records
     if not found or found[0].asset_materialization is None:
         return dg.SkipReason("Nothing was enriched yet.")
@@ -91,18 +101,45 @@ def resume_enrichment(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg
     moment = datetime.fromtimestamp(float(told["resume_at"]), UTC)
     if moment > datetime.now(UTC):
         return dg.SkipReason(f"The rate limit allows more from {moment:%Y-%m-%d %H:%M:%S} UTC on.")
-    ended = context.instance.get_run_by_id(found[0].run_id)
+    run_id = found[0].run_id
+    ended = context.instance.get_run_by_id(run_id)
+    config = _what_is_left(ended.run_config if ended else {}, told)
+    tried = context.instance.get_run_records(dg.RunsFilter(tags={_RESUMES: run_id}))
+    if tried and (reason := _why_not_again(tried, config, now=datetime.now(UTC))):
+        return dg.SkipReason(reason)
     return dg.RunRequest(
-        run_key=f"resume-{found[0].run_id}", run_config=_what_is_left(ended.run_config if ended else {}, told)
+        run_key=f"resume-{run_id}-{len(tried) + 1}", run_config=config, tags={_RESUMES: run_id}
     )
 
 
+def _why_not_again(tried: Sequence[dg.RunRecord], config: Mapping[str, Any], *, now: datetime) -> str | None:
+    """Why no further run is asked for; None if one is.
+
+    Args:
+        tried: the runs that were, the newest first; at least one.
+        config: what the next one would run with.
+        now: the time.
+    """
+    last = tried[0]
+    if not last.dagster_run.is_finished:
+        return "The run that goes on is on its way."
+    if last.dagster_run.status != dg.DagsterRunStatus.FAILURE or len(tried) >= _TRIES:
+        return "The run that went on has ended; the next daily run sees to the rest."
+    if config.get("ops", {}).get("enriched_leads", {}).get("config", {}).get("max_credits") is not None:
+        return (
+            "The run that went on has failed, perhaps after it had spent of its budget: launch it yourself."
+        )
+    again = datetime.fromtimestamp(last.end_time or 0.0, UTC) + _AGAIN_AFTER
+    if again > now:
+        return f"The run that went on has failed; it is tried again from {again:%Y-%m-%d %H:%M:%S} UTC on."
+    return None
+
+
 def _what_is_left(config: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
-    """The terms of a run that ended early, less what it has spent."""
+    """The terms of a run that ended early, less what it has spent, or may have."""
     terms = dict(config.get("ops", {}).get("enriched_leads", {}).get("config", {}))
     if terms.get("max_credits") is not None:
-        spent = float(told.get("credits_used", 0.0)) + float(told.get("credits_refreshed", 0.0))
-        terms["max_credits"] = max(float(terms["max_credits"]) - spent, 0.0)
+        terms["max_credits"] = max(float(terms["max_credits"]) - float(told["credits_at_most"]), 0.0)
     return {"ops": {"enriched_leads": {"config": terms}}} if terms else {}
 
 
