@@ -149,6 +149,7 @@ class Ledger(Entries):
         self._others_acted = False
         self._blocked: datetime | None = None
         self._flying: list[_Flying] = []
+        self._kept_in: dict[Path, None] = {}
         self._revealed: set[str] = set()
 
     def is_for(self, keys: pl.DataFrame, *, marks: tuple[object, ...]) -> None:
@@ -197,6 +198,7 @@ class Ledger(Entries):
             extent = transaction.extent()
         self._extent = extent
         self._postings = Postings()
+        self._kept_in.clear()
         if frames:
             self._confirm(postings, frames["new_answer"])
 
@@ -225,20 +227,22 @@ class Ledger(Entries):
             raise
 
     def rescue(self, error: StoreError) -> StoreError:
-        """Keeps in the journal what could not be entered, and adds to the error where it is."""
-        if not self._postings:
-            return error
-        try:
-            entry = self._store.keep(self._postings)
-        except (OSError, StoreError) as trouble:
-            lost = ", ".join({row["request_id"] for row in self._postings.answer})
-            return type(error)(
-                f"{error} The journal cannot be written either ({type(trouble).__name__}), so the answers to "
-                f"requests {lost} are lost; the store lists their people as of unknown outcome.",
-                path=error.path,
+        """Keeps in the journal what could not be entered; adds to the error where it is, and what is lost."""
+        self._keep()
+        told = [str(error)]
+        if self._kept_in:
+            folders = " and ".join(map(str, self._kept_in))
+            told.append(
+                f"Paid answers that came meanwhile are safe in {folders}; the next run takes them in."
             )
-        self._postings = Postings()
-        return _kept(error, entry.parent)
+        if self._postings.paid:
+            rows = [*self._postings.answer, *self._postings.response]
+            lost = ", ".join(dict.fromkeys(row["request_id"] for row in rows))
+            told.append(
+                f"The journal cannot be written either, so the answers to requests {lost} are lost; "
+                "the store lists their people as of unknown outcome."
+            )
+        return error if len(told) == 1 else type(error)(" ".join(told), path=error.path)
 
     def blocked_until(self, transaction: Transaction, *, now: datetime) -> datetime | None:
         """What a 429 has asked for, if that is still to come; nothing new while nobody has written of one."""
@@ -285,12 +289,26 @@ class Ledger(Entries):
             return stack.enter_context(
                 self._store.transaction(lock_timeout=min(_PATIENCE, self._store.lock_timeout))
             )
-        except StoreLockedError as error:
-            kept = self.rescue(error)
-        try:
-            return stack.enter_context(self._store.transaction())
-        except StoreError:
-            raise kept from None
+        except StoreLockedError:
+            self._keep()
+        return stack.enter_context(self._store.transaction())
+
+    def _keep(self) -> None:
+        """Puts in the journal what waits, in parts where it does not fit; what fits nowhere waits on."""
+        parts = [self._postings] if self._postings else []
+        left = Postings()
+        while parts:
+            part = parts.pop()
+            try:
+                self._kept_in[self._store.keep(part).parent] = None
+            except OSError:
+                if halves := part.halves():
+                    parts += reversed(halves)
+                else:
+                    left.extend(part)
+            except StoreError:  # none of it can be sealed
+                left.extend(part)
+        self._postings = left  # not before: if something strikes, all of it is kept once more
 
     def _leaving(self, turn: Turn, file_id: str | None) -> dict[str, pl.DataFrame]:
         """The rows of requests about to leave, with the keys of their people, so that others know of them."""
@@ -333,12 +351,3 @@ def _asked(requests: pl.DataFrame, ids: set[str]) -> list[tuple[str, str]]:
     """The people of some requests among these, each with the request."""
     rows = requests.select("request_id", "people").iter_rows()
     return [(person, request) for request, people in rows if request in ids for person in people]
-
-
-def _kept(error: StoreError, folder: Path) -> StoreError:
-    if str(folder) in str(error):
-        return error  # it says so already
-    return type(error)(
-        f"{error} Paid answers that came meanwhile are safe in {folder}; the next run takes them in.",
-        path=error.path,
-    )

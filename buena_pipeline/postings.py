@@ -57,6 +57,11 @@ class Postings:
         """Whether anything among them cost money and cannot be had again."""
         return bool(self.answer or self.response)
 
+    @property
+    def tables(self) -> tuple[list[dict[str, Any]], ...]:
+        """The rows themselves: requests, answers, responses."""
+        return self.request, self.answer, self.response
+
     def frames(self) -> dict[str, pl.DataFrame]:
         """The rows for the store: raw bodies, typed records, and the keys that answers confirm, by value."""
         answers = frame_of(self.answer, _ANSWERED)
@@ -71,6 +76,31 @@ class Postings:
             "new_answer": answers,
             "new_identity": answer_keys(found, along=("request_id", "known_at")),
         }
+
+    def halves(self) -> tuple[Postings, Postings] | None:
+        """Two parts of it, each with whole requests and all they brought; None where it is one request.
+
+        Where nothing takes all of it, a part may still fit.
+        """
+        first: dict[str, int] = {}
+        for place, row in enumerate(self.request):
+            first.setdefault(row["request_id"], place)
+        # who was charged without an answer is entered in flight, right after the answer that charged them:
+        # one without the other would buy them again
+        cuts = [place for place in first.values() if place and self.request[place]["state"] != "in flight"]
+        if not cuts:
+            return None
+        later = {request for request, place in first.items() if place >= cuts[len(cuts) // 2]}
+        halves = Postings(), Postings()
+        for rows, *parts in zip(*(part.tables for part in (self, *halves)), strict=True):
+            for row in rows:
+                parts[row["request_id"] in later].append(row)
+        return halves
+
+    def extend(self, other: Postings) -> None:
+        """Adds what another one holds."""
+        for rows, more in zip(self.tables, other.tables, strict=True):
+            rows.extend(more)
 
     def to_json(self) -> str:
         """All of it as one JSON object; times as ISO 8601."""

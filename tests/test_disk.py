@@ -7,13 +7,10 @@ from pathlib import Path
 import pytest
 
 from buena_pipeline import EnrichmentStore
-from tests.torture.disks import Outcome, full_disk, own_mounts, quota, read_only
+from tests.torture.disks import Outcome, full_disk, limited, own_mounts, quota, read_only
 from tests.torture.worker import GAVE_UP
 
 needs_mounts = pytest.mark.skipif(not own_mounts(), reason="a process may have no mounts of its own here")
-
-TOO_SMALL = 400
-"""Kilobytes that do not hold an empty store."""
 
 
 def says_what_happened(outcome: Outcome) -> bool:
@@ -52,7 +49,19 @@ def test_a_file_that_may_not_grow(size: int, tmp_path: Path) -> None:
     assert says_what_happened(outcome), outcome
     assert outcome.verdict is not None
     assert outcome.verdict.complaints == []
-    assert (outcome.requests == 0) == (size < TOO_SMALL)
+    assert outcome.requests > 0
+
+
+@pytest.mark.parametrize("size", [100, 700, 20_000], ids="{} kB".format)
+def test_a_file_that_may_not_grow_enough(size: int, tmp_path: Path) -> None:
+    """A limit on file sizes counts as room that is missing: nothing is sent."""
+    outcome = limited(tmp_path, size)
+    assert outcome.code == GAVE_UP
+    assert says_what_happened(outcome), outcome
+    assert "ulimit -f" in outcome.complaint
+    assert outcome.requests == 0
+    assert outcome.verdict is not None
+    assert outcome.verdict.complaints == []
 
 
 @needs_mounts

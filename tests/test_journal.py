@@ -19,6 +19,7 @@ from buena_pipeline.errors import StoreError, StoreLockedError
 from buena_pipeline.postings import Postings
 from buena_pipeline.store import JournalWarning
 from buena_pipeline.store.journal import Journal
+from tests.torture.disks import file_limit
 
 HOLDER = "import duckdb, sys\nwith duckdb.connect(sys.argv[1]): print('held', flush=True); input()"
 
@@ -259,6 +260,58 @@ def test_without_any_journal_the_error_names_the_requests_that_are_lost(
         assert sandbox.charges()["count"].max() == 1
 
 
+def test_what_does_not_fit_in_one_entry_is_kept_in_several(
+    everybody: Sandbox, store: EnrichmentStore, spare: Path
+) -> None:
+    """Files that may not grow take neither the answers of many requests nor one entry of all of them."""
+    with everybody as sandbox:
+        with ExitStack() as stack:
+
+            def no_more(_: EnrichmentProgress) -> None:
+                stack.enter_context(file_limit(store.path.stat().st_size // 4))
+                raise RuntimeError("the display broke")
+
+            with (
+                BuenaClient(sandbox.api_key, sandbox.url, concurrency=16, limits=None) as client,
+                pytest.raises(StoreError, match=r"are safe in .*\.journal") as caught,
+            ):
+                Enricher(client, store, progress=no_more).run(addresses(1000))
+        assert "lost" not in str(caught.value)
+        entries = Journal(Path(f"{store.path}.journal")).entries()
+        assert len(entries) > 1
+        assert not list(spare.glob("*/*"))
+        with BuenaClient(sandbox.api_key, sandbox.url, limits=None) as client:
+            report = Enricher(client, store).run(addresses(1000)).report
+        assert (report.deferred, report.unknown, sandbox.credits_used) == (0, 0, 1000)
+
+
+def test_only_requests_that_fit_nowhere_are_lost(
+    everybody: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are kept, and the error does not name them."""
+    store = EnrichmentStore(tmp_path / "buena.duckdb", lock_timeout=0.2)
+    put, too_large = Journal.put, list[str]()
+
+    def no_room_for_one(self: Journal, text: str) -> Path:
+        if not too_large:
+            too_large.append(Postings.from_json(text).answer[0]["request_id"])
+        if too_large[0] in text:
+            raise OSError(28, "No space left on device")
+        return put(self, text)
+
+    with everybody as sandbox:
+        with monkeypatch.context() as patch, ExitStack() as stack:
+            patch.setattr(Journal, "put", no_room_for_one)
+            with pytest.raises(StoreLockedError, match=r"safe in .* lost") as caught:
+                left_open(store, sandbox, stack, then=RuntimeError)
+        with BuenaClient(sandbox.api_key, sandbox.url, limits=None) as client:
+            report = Enricher(client, store).run(addresses(300)).report
+        unknown = store.ledger().filter(pl.col("state") == "unknown")
+        assert (unknown["request_id"].to_list(), report.unknown) == (too_large, 50)
+        assert [id_ for id_ in store.ledger()["request_id"] if id_ in str(caught.value)] == too_large
+        assert sandbox.charges()["count"].max() == 1
+
+
 def test_a_folder_that_cannot_be_written_stops_a_run_before_anything_is_sent(
     everybody: Sandbox, store: EnrichmentStore
 ) -> None:
@@ -293,6 +346,52 @@ def test_a_disk_that_is_nearly_full_stops_a_run_before_anything_is_sent(
         with pytest.raises(StoreError, match=r"MB left.*make room.*Nothing more was sent"):
             Enricher(client, store).run(addresses(3))
         assert sandbox.requests == 0
+
+
+def test_a_limit_on_file_sizes_counts_as_room(everybody: Sandbox, store: EnrichmentStore) -> None:
+    """The disk may have more; what the store may still grow is too little."""
+    store.stats()
+    with (
+        everybody as sandbox,
+        BuenaClient(sandbox.api_key, sandbox.url) as client,
+        file_limit(store.path.stat().st_size + 31_400_000),
+    ):
+        with pytest.raises(StoreError, match=r"may grow by 31 MB,.*raise it \(ulimit -f\).*Nothing more"):
+            Enricher(client, store).run(addresses(3))
+        assert sandbox.requests == 0
+
+
+rows_of_requests = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=12)
+
+
+@given(rows_of_requests)
+def test_halves_are_whole_requests(requests: list[tuple[bool, bool]]) -> None:
+    """Nothing is lost or torn apart, and who was charged without an answer stays with what charged them."""
+    postings, together = Postings(), []
+    for number, (answered, charged) in enumerate(requests):
+        name, lost = f"{number}", f"lost {number}"
+        if answered:
+            postings.answer += [{"request_id": name, "body": text} for text in "ab"]
+            postings.response.append({"request_id": name, "body": "c"})
+        postings.request.append({"request_id": name, "state": "answered"})
+        if answered and charged:
+            postings.request += [{"request_id": lost, "state": state} for state in ("in flight", "charged")]
+            together.append({name, lost})
+    parts, whole = [postings], []
+    while parts:
+        part = parts.pop()
+        if halves := part.halves():
+            assert all(halves)
+            parts += reversed(halves)
+        else:
+            whole.append(part)
+    again = Postings()
+    for part in whole:
+        again.extend(part)
+    assert again == postings
+    ids = [{row["request_id"] for row in part.request} for part in whole]
+    assert len(ids) == len(requests)
+    assert all(pair in ids for pair in together)
 
 
 def test_postings_survive_the_journal() -> None:

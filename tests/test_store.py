@@ -748,6 +748,24 @@ def test_a_commit_that_does_not_fit_is_a_clear_error_and_leaves_the_store_as_it_
     assert store.sql("select count(*) from identity").item() == 20_003
 
 
+def test_many_answers_that_do_not_fit_are_no_damage(store: EnrichmentStore) -> None:
+    """They go into the file at once, and where that fails DuckDB speaks of an invalidated database."""
+    people, request = [person(f"person {n}") for n in range(1000)], str(uuid.uuid4())
+    told = {"request_id": request, "state": "answered", "happened_at": START, "people": people}
+    came = {"request_id": request, "answered_at": START, "found": True, **{f"has_{b}": True for b in BLOCKS}}
+    frames = {
+        "new_request": frame(REQUEST_ROWS, told),
+        "new_answer": frame(ANSWER_ROWS, *[came | {"person_id": who, "bio": who * 20} for who in people]),
+    }
+    store.stats()
+    with file_limit(store.path.stat().st_size + 100), pytest.raises(StoreError, match="make room") as caught:
+        store.commit(**frames)
+    assert type(caught.value) is StoreError
+    assert "may not grow any more" in str(caught.value)
+    store.commit(**frames)
+    assert store.stats().people == 1000
+
+
 def test_a_checkpoint_that_does_not_fit_loses_nothing(store: EnrichmentStore) -> None:
     """The log is as good as the file."""
     learn_keys(store, 20_000)
@@ -764,7 +782,7 @@ def test_an_erasure_on_a_full_disk_is_no_damage_and_changes_nothing(
 ) -> None:
     """The log has to go into the file first: if that does not fit, nobody is told to restore a backup."""
     learn_keys(store, 20_000)
-    with file_limit(40_000), pytest.raises(StoreError, match=r"the disk is full.*make room") as caught:
+    with file_limit(40_000), pytest.raises(StoreError, match=r"may not grow any more.*make room") as caught:
         store.forget("jane@acme.example") if erase == "forget" else store.retention(timedelta(0))
     assert type(caught.value) is StoreError
     assert store.sql("select count(*) from identity").item() == 20_000

@@ -26,6 +26,18 @@ _DAMAGE: Final = re.compile(
     r"|database has been invalidated|Failed to deserialize|Computed AES tag differs"
 )
 
+_NOT_WRITTEN: Final = re.compile(
+    r"Could not (write|sync|truncate)|fsync failed|File too large|No space left|[Qq]uota exceeded"
+)
+"""A write that failed. After a checkpoint's, DuckDB calls the database invalidated; on disk it is whole."""
+
+_FULL: Final = {
+    "No space left": "the disk is full",
+    "uota exceeded": "the disk quota is used up",
+    "File too large": "the file may not grow any more (a limit on file sizes, ulimit -f)",
+}
+"""Why, by what the system says."""
+
 TELLING: Final = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.CatalogException)
 """Errors whose messages are about files and names, not about values."""
 
@@ -42,7 +54,12 @@ _ABOUT_THE_QUERY: Final = (
 
 def is_damage(error: duckdb.Error) -> bool:
     """Whether the file or its log is not as it was written: a flipped bit, a copy cut short."""
-    return _DAMAGE.search(str(error)) is not None
+    return _DAMAGE.search(str(error)) is not None and not is_failed_write(error)
+
+
+def is_failed_write(error: duckdb.Error) -> bool:
+    """Whether the disk, or a limit, did not take what was to be written."""
+    return _NOT_WRITTEN.search(str(error)) is not None
 
 
 def is_about_the_disk(error: duckdb.Error) -> bool:
@@ -125,6 +142,8 @@ def explain(  # noqa: PLR0911 - one return a cause
             "Close that connection, or query with EnrichmentStore.sql().",
             path=place,
         )
+    if is_failed_write(error):
+        return not_written(error, path)
     if "Permission denied" in text:
         return StoreError(
             f"The store {place} may not be opened by this user: permission denied. Make it readable and "
@@ -154,8 +173,8 @@ def explain(  # noqa: PLR0911 - one return a cause
 
 def not_written(error: duckdb.Error, path: Path) -> StoreError:
     """Why a write failed; not in the error's own words, which may quote a lead."""
-    full = "No space left" in str(error) or "File too large" in str(error)
-    why = "the disk is full" if full else f"the file cannot be written ({type(error).__name__})"
+    unknown = f"the file cannot be written ({type(error).__name__})"
+    why = next((why for said, why in _FULL.items() if said in str(error)), unknown)
     return StoreError(
         f"The store {path} did not take what happened: {why}. Nothing of it was written; "
         "make room or mend the disk, then run again.",

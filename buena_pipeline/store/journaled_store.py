@@ -6,7 +6,9 @@ people ask of a store is in ``enrichment_store``.
 
 from __future__ import annotations
 
+import math
 import shutil
+import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -246,18 +248,23 @@ class JournaledStore:
             return self._journal.spare.put(text)
 
     def require_room(self) -> None:
-        """Makes sure that the disk has room for what is about to be paid for.
+        """Makes sure that there is room for what is about to be paid for: on the disk, and for a larger file.
 
         Raises:
-            StoreError: if it has not; says how much is missing.
+            StoreError: if there is not; says how much is missing.
         """
-        free = shutil.disk_usage(self.path.parent).free
-        if free < _ROOM:
-            raise StoreError(
-                f"The disk of the store {self.path} has {free / 1e6:.0f} MB left, and answers need up to "
-                f"{_ROOM / 1e6:.0f} MB: make room, then run again. Nothing more was sent.",
-                path=str(self.path),
-            )
+        free, grows = shutil.disk_usage(self.path.parent).free, _growth(self.path)
+        if min(free, grows) >= _ROOM:
+            return
+        what, cure = f"The disk of the store {self.path} has {free / 1e6:.0f} MB left", "make room"
+        if free >= _ROOM:
+            what = f"By the limit on file sizes, the store {self.path} may grow by {grows / 1e6:.0f} MB"
+            cure = "raise it (ulimit -f)"
+        raise StoreError(
+            f"{what}, and answers need up to {_ROOM / 1e6:.0f} MB: {cure}, then run again. "
+            "Nothing more was sent.",
+            path=str(self.path),
+        )
 
     def checkpoint(self) -> None:
         """Moves everything into the one file, as at the end of a run; other releases then read it alone."""
@@ -316,6 +323,18 @@ class JournaledStore:
                 turn.write(frames)
                 taken.append(entry)
         return taken
+
+
+def _growth(path: Path) -> float:
+    """Bytes by which this process may make a file larger."""
+    if sys.platform == "win32":
+        return math.inf
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if limit == resource.RLIM_INFINITY:
+        return math.inf
+    return max(limit - (path.stat().st_size if path.exists() else 0), 0)
 
 
 def _journal(path: Path, key: StoreKey | None) -> Journal:

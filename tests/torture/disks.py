@@ -30,7 +30,7 @@ rm -f "$0/filler"; cp -a "$0/." "$out"; exit $code
 
 _READ_ONLY: Final = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" || exit 99; exec "$@"'
 
-_QUOTA: Final = 'ulimit -f "$0"; exec "$@"'
+_LIMITED: Final = 'ulimit -f "$0"; exec "$@"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,14 @@ def full_disk(folder: Path, kilobytes: int, *, leave: int | None = None) -> Outc
 
 
 def quota(folder: Path, kilobytes: int) -> Outcome:
+    """A run that may make no file larger than this after the first answer."""
+    return _run(folder, folder, [], people=_MANY, quota=kilobytes)
+
+
+def limited(folder: Path, kilobytes: int) -> Outcome:
     """A run that may make no file larger than this."""
     blocks = str(kilobytes * 2)  # of 512 bytes
-    return _run(folder, folder, ["sh", "-c", _QUOTA, blocks], people=_MANY)
+    return _run(folder, folder, ["sh", "-c", _LIMITED, blocks])
 
 
 def read_only(folder: Path) -> Outcome:

@@ -66,7 +66,7 @@ def disk(left: int) -> Tally:
 
 
 def file(kilobytes: int) -> Tally:
-    """A run that may make no file larger than this, and one after it."""
+    """A run that may make no file larger than this after the first answer, and one after it."""
     with tempfile.TemporaryDirectory() as folder:
         return _tally(quota(Path(folder), kilobytes))
 

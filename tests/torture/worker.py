@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shutil
 import sys
 from datetime import timedelta
@@ -36,6 +37,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--retry-unknown", type=bool, default=False, help="as for the Enricher")
     parser.add_argument("--daily-credits", type=float, help="as for the Enricher")
     parser.add_argument("--leave", type=int, help="kilobytes to leave on the disk after the first answer")
+    parser.add_argument("--quota", type=int, help="kilobytes that a file may have after the first answer")
     parser.add_argument("--output", help="a Parquet file for the enriched table")
     return parser.parse_args()
 
@@ -48,6 +50,11 @@ def fill_disk(folder: Path, leave: int, _: EnrichmentProgress) -> None:
             os.posix_fallocate(file.fileno(), 0, max(shutil.disk_usage(folder).free - 1024 * leave, 1))
 
 
+def limit_files(kilobytes: int, _: EnrichmentProgress) -> None:
+    """No file grows beyond so many kilobytes from now on."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024 * kilobytes, resource.RLIM_INFINITY))
+
+
 def main() -> None:
     """Enriches the people it was told to."""
     told = options()
@@ -57,7 +64,11 @@ def main() -> None:
         return  # whoever started it is gone
     client = BuenaClient(concurrency=told.concurrency, timeout=told.timeout, backoff=0.01, limits=None)
     store = EnrichmentStore(told.store, lock_timeout=told.lock_timeout)
-    progress = None if told.leave is None else partial(fill_disk, Path(told.store).parent, told.leave)
+    progress = None
+    if told.leave is not None:
+        progress = partial(fill_disk, Path(told.store).parent, told.leave)
+    elif told.quota is not None:
+        progress = partial(limit_files, told.quota)
     terms = {
         "max_wait": timedelta(seconds=told.max_wait),
         "retry_unknown": told.retry_unknown,
