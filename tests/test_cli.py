@@ -256,6 +256,46 @@ def test_what_cannot_be_used_costs_nothing(
     assert Path("out.csv").read_text() == "old"
 
 
+def same(path: str, how: str) -> str:
+    """Another name of a file: its own, a longer one, a link."""
+    other = f"other{Path(path).suffix}"
+    match how:
+        case "symlink":
+            Path(other).symlink_to(path)
+        case "hard link":
+            Path(other).hardlink_to(path)
+        case "longer":
+            Path("folder").mkdir()
+            other = f"folder/../{path}"
+        case _:
+            other = path
+    return other
+
+
+@pytest.mark.parametrize("how", ["itself", "longer", "symlink", "hard link"])
+@pytest.mark.parametrize("command", ["enrich", "score"])
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_the_table_that_is_read_is_not_written_over(
+    cli: Callable[..., Ran], vendor: Sandbox, command: str, how: str, ending: str
+) -> None:
+    """However the output is spelled; nothing is sent, and every byte stays."""
+    source = f"mine.{ending}"
+    if command == "score":
+        assert cli("enrich", "leads.csv", "-o", source, "-q").code == 0
+    elif ending == "parquet":
+        LEADS.write_parquet(source)
+    else:
+        LEADS.write_csv(source)
+    before, requests = Path(source).read_bytes(), vendor.requests
+    for one, another in ((source, same(source, how)), (source, source)):
+        ran = cli(command, one, "-o", another)
+        assert_refused(ran, 2, "is the table that is read", f"-new.{ending}")
+        ran = cli(command, another, "-o", one)
+        assert_refused(ran, 2, "is the table that is read", "-o mine-new")
+    assert Path(source).read_bytes() == before
+    assert vendor.requests == requests
+
+
 def test_usage_errors(cli: Callable[..., Ran]) -> None:
     """Missing and malformed arguments end with 2 and point to --help."""
     for args in (["enrich"], ["enrich", "leads.csv"], ["plan", "leads.csv", "--max-credits", "-1"], ["sell"]):

@@ -59,6 +59,7 @@ def enrich(
     """
     if model is not None and not score:
         raise InputError("--model says how to score: add --score, or leave it out.")
+    options.require_apart(source, output)
     table = scan_table(source)
     check_output(output, table)
     scored = make_scorer(table, model=model, prefix=prefix) if score else None
@@ -144,6 +145,7 @@ def score(
 
     Sends nothing and needs no key.
     """
+    options.require_apart(source, output)
     table = with_lists(read_table(source), f"{prefix}skills")
     check_output(output, table)
     scored = score_frame(table, model=load_model(model), prefix=prefix)
