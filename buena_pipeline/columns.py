@@ -1,13 +1,11 @@
 """Which columns of a user's table say who a lead is. Reads names and dtypes only, never a value.
 
-Known are the headers of exports from HubSpot, Salesforce, Apollo, LinkedIn, Sales Navigator tools, Pipedrive,
-Outlook and Google. A header that is not known is left alone rather than guessed at.
+What a header means is in ``headers``.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
@@ -15,40 +13,7 @@ from typing import Final
 import polars as pl
 
 from buena_pipeline.errors import ColumnError
-
-_PERSON = "(?:hs|contact|lead|person|personal|prospect|candidate|attendee|member)?"
-_WHOSE = (
-    "(?:work|business|professional|corporate|office|personal|private|home|primary|main|preferred|secondary"
-    "|second|tertiary|third|additional|alternate|alternative|other|verified)"
-)
-_FIRM = "(?:company|employer|organi[sz]ation|account)"
-
-# What a header may be once case, spaces and punctuation are gone: regular expressions in tiers, best first. A
-# lower tier counts only where no column fits a higher one, because one export may bring both.
-_HEADERS: Final[dict[str, tuple[str, ...]]] = {
-    "email": (rf"{_PERSON}{_WHOSE}*e?mails?(?:id|address(?:es)?)?\d*(?:value|address)?{_WHOSE}?\d*",),
-    "linkedin_url": (
-        rf"{_PERSON}(?:public)?linkedin(?:public|member|user|personal)?(?:profile)?(?:url|link|address)?(?:public)?",
-        "(?:default|public)profile(?:url|link)",
-        rf"{_PERSON}profile(?:url|link)",
-    ),
-    "first_name": (rf"{_PERSON}(?:first|given|fore)name|fname",),
-    "last_name": (rf"{_PERSON}(?:last|family|sur)name|lname",),
-    "full_name": (rf"{_PERSON}fullname|(?:contact|lead|person|prospect|candidate|attendee|member)name",),
-    "company": (
-        rf"{_PERSON}(?:current)?(?:{_FIRM}1?name|company|employer|organi[sz]ation)|companyaccount|accountaccountname",
-        "(?:primary)?associatedcompany(?:names?)?(?:primary)?",
-        "companynameforemails|companynamecleaned",
-    ),
-}
-
-# Headers that could mean anything, with those that must stand beside them to be trusted (none: always are).
-_GENERIC: Final[dict[str, tuple[str, frozenset[str]]]] = {
-    "linkedin_url": ("url", frozenset({"connectedon"})),  # LinkedIn's own export of connections
-    "first_name": ("first", frozenset({"last", "lastname", "surname"})),
-    "last_name": ("last", frozenset({"first", "firstname", "givenname"})),
-    "full_name": ("name", frozenset()),  # read only where a row has neither first nor last name
-}
+from buena_pipeline.headers import candidates, folded, likely
 
 _NESTED_CURES: Final = {
     pl.List: 'Join it first: pl.col("{name}").list.join(";").',
@@ -93,6 +58,17 @@ class LeadColumns:
         """Whether there can be a lead at all: an address, a profile, or a name with a company."""
         named = bool((self.first_name and self.last_name) or self.full_name)
         return bool(self.email or self.linkedin_url or (named and self.company))
+
+    def as_overrides(self) -> dict[str, str | list[str]]:
+        """The same as ``find_columns`` takes it, without the fields that no column is for.
+
+        Example:
+            >>> LeadColumns(email=("Mail",), company="Firm").as_overrides()
+            {'email': 'Mail', 'company': 'Firm'}
+        """
+        emails = {"email": self.email[0] if len(self.email) == 1 else [*self.email]} if self.email else {}
+        single = {name: getattr(self, name) for name in _FIELDS if name != "email"}
+        return emails | {name: column for name, column in single.items() if column is not None}
 
 
 _FIELDS: Final = tuple(field.name for field in fields(LeadColumns))
@@ -140,9 +116,9 @@ def find_columns(
     """
     chosen = _read_overrides(schema, overrides or {})
     taken = {name for names in chosen.values() for name in names}
-    headers = {name: _folded(name) for name in schema if name not in taken}
+    free = [name for name in schema if name not in taken]
     for field in _FIELDS:
-        names = chosen.setdefault(field, _candidates(field, headers))
+        names = chosen.setdefault(field, candidates(field, free))
         if field != "email" and len(names) > 1:
             raise ColumnError(
                 f"{_listed(names)} could each be the {field} of a lead, and only one can be. "
@@ -159,6 +135,71 @@ def find_columns(
         )
     require_columns(schema, columns)
     return columns
+
+
+def unread_columns(
+    schema: pl.Schema,
+    columns: LeadColumns,
+    overrides: Mapping[str, str | Sequence[str] | None] | None = None,
+) -> dict[str, str]:
+    """The columns that were not read, although their names look as if they said who a lead is.
+
+    Args:
+        schema: the names and dtypes of the table.
+        columns: what ``find_columns`` found.
+        overrides: what it was given; nothing is said of these fields.
+
+    Returns:
+        By column, the field it may be.
+
+    Example:
+        >>> schema = pl.Schema(dict.fromkeys(["E-Mail", "LinkedIn (URL Kontakt)"], pl.String))
+        >>> unread_columns(schema, find_columns(schema))
+        {'LinkedIn (URL Kontakt)': 'linkedin_url'}
+    """
+    found = columns.as_overrides().keys()
+    needless = {"full_name"} if columns.first_name and columns.last_name else set()
+    if columns.full_name and not columns.first_name:
+        needless = {"first_name", "last_name"}
+    asked = [field for field in _FIELDS if field not in (overrides or {}) and field not in needless]
+    return likely(
+        schema,
+        read=columns.names,
+        missing=[field for field in asked if field not in found],
+        found=[field for field in asked if field in found and field != "email"],
+    )
+
+
+def describe_columns(
+    columns: Mapping[str, str | Sequence[str]], unread: Mapping[str, str], *, invalid: int
+) -> list[tuple[str, str]]:
+    """Which column was read as what and, where rows are invalid, which others may say who they are.
+
+    Args:
+        columns: ``EnrichmentPlan.columns``.
+        unread: ``EnrichmentPlan.unread``.
+        invalid: rows that nothing identifies.
+
+    Example:
+        >>> describe_columns({"email": ["Mail", "Mail 2"]}, {"LI": "linkedin_url"}, invalid=3)[0]
+        ('read', 'email = Mail, email = Mail 2')
+        >>> describe_columns({"email": "Mail"}, {"LI": "linkedin_url"}, invalid=3)[1]
+        ('perhaps', 'columns={"linkedin_url": "LI"}: it was not read so, and 3 rows are invalid')
+    """
+    pairs = [
+        (what, name)
+        for what, names in columns.items()
+        for name in ([names] if isinstance(names, str) else names)
+    ]
+    lines = [("read", ", ".join(f"{what} = {_on_one_line(name)}" for what, name in pairs))]
+    if invalid and unread:
+        first: dict[str, str] = {}
+        for name, what in unread.items():
+            first.setdefault(what, name)
+        given = ", ".join(f'"{what}": "{_on_one_line(name)}"' for what, name in first.items())
+        they = "it was" if len(first) == 1 else "they were"
+        lines.append(("perhaps", f"columns={{{given}}}: {they} not read so, and {_of_rows(invalid)} invalid"))
+    return lines
 
 
 def require_columns(schema: pl.Schema, columns: LeadColumns) -> None:
@@ -214,20 +255,13 @@ def require_column(schema: pl.Schema, name: str, *, whose: str = "") -> None:
         raise ColumnError(f"{what}{_similar(name, schema)} It has {_seen(schema)}.", columns=(name,))
 
 
-def _folded(name: str) -> str:
-    """A header without case, spaces, punctuation and the affixes of Salesforce API names."""
-    plain = re.sub(r"^(?:[A-Za-z0-9]+__)?(\w+?)__[a-z]$", r"\1", name.strip("\ufeff \t"))
-    return "".join(char for char in unicodedata.normalize("NFKC", plain).casefold() if char.isalnum())
+def _on_one_line(name: str) -> str:
+    """A header without what would move the cursor."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", name)
 
 
-def _candidates(field: str, headers: Mapping[str, str]) -> tuple[str, ...]:
-    """The columns whose header says this field, in table order, from the best tier that has any."""
-    for tier in _HEADERS[field]:
-        if found := tuple(name for name, header in headers.items() if re.fullmatch(tier, header)):
-            return found
-    generic, beside = _GENERIC.get(field, (None, frozenset()))
-    trusted = not beside or not beside.isdisjoint(headers.values())
-    return tuple(name for name, header in headers.items() if header == generic and trusted)
+def _of_rows(number: int) -> str:
+    return f"{number:,} row{' is' if number == 1 else 's are'}"
 
 
 def _read_overrides(
@@ -266,8 +300,8 @@ def _similar(name: object, known: Iterable[str]) -> str:
     """The end of a sentence: a question after known names that look like this one, or a full stop."""
     import difflib
 
-    by_header = {_folded(candidate): candidate for candidate in known}
-    close = difflib.get_close_matches(_folded(str(name)), by_header, n=3, cutoff=0.6)
+    by_header = {folded(candidate): candidate for candidate in known}
+    close = difflib.get_close_matches(folded(str(name)), by_header, n=3, cutoff=0.6)
     return f": did you mean {_listed([by_header[header] for header in close], 'or')}?" if close else "."
 
 

@@ -517,6 +517,26 @@ def test_plan_says_what_it_would_cost(cli: Callable[..., Ran], vendor: Sandbox) 
     assert figures(cli("plan", "leads.csv", "--max-age", "0s").out)["to buy"].startswith("3 (3 because")
 
 
+def test_which_columns_were_read_is_said(cli: Callable[..., Ran], vendor: Sandbox) -> None:
+    """Where rows are invalid, a column that was overlooked is named with the option that makes it count."""
+    Path("crm.csv").write_text(
+        "E-Mail;Vorname;Nachname;Firma;Li-Profil (LinkedIn)\n"
+        "ada@acme.example;;;;\n"
+        ";Grace;Hopper;Navy;\n"
+        ";;;;https://www.linkedin.com/in/alan-turing\n"
+    )
+    read = "email = E-Mail, first_name = Vorname, last_name = Nachname, company = Firma"
+    option = "linkedin_url=Li-Profil (LinkedIn)"
+    for ran in (cli("plan", "crm.csv"), cli("enrich", "crm.csv", "-o", "out.csv")):
+        told = figures(ran.out + ran.err)
+        assert (ran.code, told["read"]) == (0, read)
+        assert told["perhaps"].startswith(f"--column '{option}': it was not read so, and 1 row")
+        assert "columns=" not in ran.out + ran.err
+    told = figures(cli("plan", "crm.csv", "--column", option).out)
+    assert (told["rows"], told["people"], "perhaps" in told) == ("3", "3", False)
+    assert pl.read_csv("out.csv")["buena_status"].to_list() == ["enriched", "enriched", "invalid"]
+
+
 def test_sql_in_every_format(vendor: Sandbox, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     """The result is a table to read, or data on stdout or in a file, whatever types it has."""
     assert main(["enrich", "leads.csv", "-o", "out.csv", "-q"]) == 0

@@ -215,6 +215,21 @@ def test_a_model_that_is_none() -> None:
     refused(lambda: score_frame(LEADS, model="model.toml"), InputError, "ScoringModel.from_toml", "not str")
 
 
+def test_a_column_that_was_overlooked() -> None:
+    """The plan has what was read, as ``columns=`` takes it, and what was not; a notebook shows both."""
+    leads = pl.DataFrame({"E-Mail": [SECRET, None], "Mail": [None, None], "Li <b> (LinkedIn)": [None, "x"]})
+    plan = plan_frame(leads)
+    assert plan.columns == {"email": ["E-Mail", "Mail"]}
+    assert plan.unread == {"Li <b> (LinkedIn)": "linkedin_url"}
+    assert plan_frame(leads, columns=plan.columns) == plan_frame(leads, columns=dict(plan.columns))
+    assert isinstance(hash(plan), int)
+    html = plan._repr_html_()
+    assert "read: email = E-Mail, email = Mail" in html
+    assert "Li &lt;b&gt; (LinkedIn)" in html
+    given = plan_frame(leads, columns={**plan.columns, "linkedin_url": "Li <b> (LinkedIn)"})
+    assert (given.people, given.unread) == (1, {})
+
+
 # --- in Python: the store --------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from buena_pipeline.columns import describe_columns
 from buena_pipeline.files.plain import CONTROLS, plain_columns
 from buena_pipeline.result import EnrichmentPlan, EnrichmentReport
 
@@ -104,6 +105,7 @@ def describe_plan(plan: EnrichmentPlan) -> list[tuple[str, str]]:
         plan: of ``Enricher.plan``.
     """
     return [
+        *describe_columns(plan.columns, plan.unread, invalid=plan.invalid),
         ("rows", f"{plan.rows:,}{_rows_note(plan.duplicates, plan.invalid)}"),
         ("people", f"{plan.people:,}"),
         ("from the store", f"{plan.cached:,}"),

@@ -10,7 +10,14 @@ from typing import Annotated
 import typer
 
 from buena_pipeline.cli import options
-from buena_pipeline.cli.display import console, describe_plan, describe_report, facts, frame_table, short_path
+from buena_pipeline.cli.display import (
+    console,
+    describe_plan,
+    describe_report,
+    facts,
+    frame_table,
+    short_path,
+)
 from buena_pipeline.cli.progress import show_progress
 from buena_pipeline.cli.runs import (
     best_people,
@@ -21,7 +28,9 @@ from buena_pipeline.cli.runs import (
     make_scorer,
     sandbox_client,
 )
+from buena_pipeline.cli.wording import lines_on_the_shell
 from buena_pipeline.client import BuenaClient
+from buena_pipeline.columns import describe_columns, unread_columns
 from buena_pipeline.enrich import Enricher
 from buena_pipeline.errors import FileFormatError, InputError
 from buena_pipeline.files import check_output, read_table, scan_table, write_table
@@ -84,6 +93,8 @@ def enrich(
             max_wait=max_wait,
             progress=stack.enter_context(show_progress(messages, quiet=quiet)),
         )
+        schema = table.collect_schema()
+        columns = enricher.check(schema)
         result = enricher.run(table)
     try:
         write_table(scored(result.frame) if scored else result.frame, output)
@@ -93,8 +104,10 @@ def enrich(
             "nothing."
         ) from None
     if not quiet:
+        unread = unread_columns(schema, columns, enricher.columns)
+        read = describe_columns(columns.as_overrides(), unread, invalid=result.report.invalid)
         places = [("store", short_path(enricher.store.path)), ("output", str(output))]
-        messages.print(facts([*describe_report(result.report), *places]))
+        messages.print(facts([*lines_on_the_shell([*read, *describe_report(result.report)]), *places]))
     end_run(result.report)
 
 
@@ -131,7 +144,7 @@ def plan(
         priority=priority,
         prefix=prefix,
     )
-    console().print(facts(describe_plan(enricher.plan(table))))
+    console().print(facts(lines_on_the_shell(describe_plan(enricher.plan(table)))))
 
 
 def score(
@@ -188,5 +201,9 @@ def demo(
         result = enricher.run(table)
     out.print(frame_table(best_people(score_frame(result.frame)), width=out.width))
     out.print()
-    out.print(facts([*describe_report(result.report), ("store", short_path(enricher.store.path))]))
+    out.print(
+        facts(
+            [*lines_on_the_shell(describe_report(result.report)), ("store", short_path(enricher.store.path))]
+        )
+    )
     end_run(result.report)

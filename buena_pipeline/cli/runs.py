@@ -17,6 +17,7 @@ import buena_pipeline
 from buena_pipeline.cli.display import console, describe_report, facts
 from buena_pipeline.cli.exits import INTERRUPTED, PARTIAL, TERMINATED
 from buena_pipeline.cli.options import MAX_WAIT, parse_columns, parse_duration, parse_priority
+from buena_pipeline.cli.wording import lines_on_the_shell
 from buena_pipeline.client import BuenaClient
 from buena_pipeline.enrich import Enricher
 from buena_pipeline.errors import FileFormatError
@@ -100,7 +101,7 @@ def end_early(stop: Interrupted | Terminated) -> NoReturn:
     Not by way of ``sys.exit``: that would wait for requests whose answers nobody waits for any more.
     """
     messages = console(stderr=True)
-    messages.print(facts(describe_report(stop.report)))
+    messages.print(facts(lines_on_the_shell(describe_report(stop.report))))
     messages.print(
         "stopped: what was bought is in the store; the same command goes on from there", soft_wrap=True
     )

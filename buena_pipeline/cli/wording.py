@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from typing import Final
 
 _OPTIONS: Final = {
@@ -24,7 +25,7 @@ _OPTIONS: Final = {
 }
 """What is said in Python, and what it is at a shell."""
 
-_COLUMNS: Final = re.compile(r"columns=\{(?P<pairs>[^}]*)\}")
+_COLUMNS: Final = re.compile(r'columns=\{(?P<pairs>(?:"[^"]*"|[^}"])*)\}')
 _PAIR: Final = re.compile(r'"(?P<field>\w+)": "(?P<name>[^"]*)"')
 
 
@@ -41,6 +42,19 @@ def as_on_the_shell(message: str) -> str:
     for python, shell in _OPTIONS.items():
         message = message.replace(python, shell)
     return _COLUMNS.sub(_as_options, message)
+
+
+def lines_on_the_shell(lines: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The same of the lines of a summary.
+
+    Args:
+        lines: names, and what is to be said of them.
+
+    Example:
+        >>> lines_on_the_shell([("perhaps", 'columns={"company": "Firm"}')])
+        [('perhaps', '--column company=Firm')]
+    """
+    return [(name, as_on_the_shell(text)) for name, text in lines]
 
 
 def _as_options(columns: re.Match[str]) -> str:
