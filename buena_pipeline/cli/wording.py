@@ -19,6 +19,7 @@ _OPTIONS: Final = {
     ", or query with EnrichmentStore.sql()": "",
     "EnrichmentStore.sql()": "buena-pipeline sql",
     "pass the prefix that it was enriched with": "give the --prefix that it was enriched with",
+    "Mend these rows or leave them out;": "Mend these rows, or leave them out with --skip-unusable;",
     "columns has no field": "--column has no field",
     "columns gives": "--column gives",
     "datetime.timedelta": "time",
