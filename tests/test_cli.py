@@ -198,7 +198,7 @@ def test_enrich_options_reach_the_run(cli: Callable[..., Ran], vendor: Sandbox) 
     assert frame["buena_company_name"].count() == 2
     assert frame["buena_bio"].count() == 0
     assert vendor.request_log()[0]["blocks"] == ("company", "social")
-    assert "max_credits" in figures(ran.err)["deferred"]
+    assert figures(ran.err)["deferred"] == "1: the budget --max-credits reaches no further"
     old = cli("enrich", "leads.csv", "-o", "out.csv", "--max-age", "0s", "--column", "email=Work Email")
     assert old.code == 0
     assert vendor.charges()["count"].max() == 2

@@ -14,7 +14,14 @@ _OPTIONS: Final = {
     "prefix=...": "--prefix",
     "encryption_key= or BUENA_STORE_KEY": "BUENA_STORE_KEY",
     "encryption_key= and BUENA_STORE_KEY": "BUENA_STORE_KEY",
+    "retry_unknown=True": "--retry-unknown",
+    "the budget max_credits": "the budget --max-credits",
+    "the budget daily_credits": "the budget --daily-credits",
+    "Score what enrich_frame() returned, or cast the columns": "Score what buena-pipeline enrich wrote",
     "enrich_frame()": "buena-pipeline enrich",
+    "score_frame()": "buena-pipeline score",
+    " Run that without enrichment to see where: collect() tells.": "",
+    "; collect_schema() tells whether it runs": "",
     ", or base_url=": "",
     ", or query with EnrichmentStore.sql()": "",
     "EnrichmentStore.sql()": "buena-pipeline sql",
@@ -25,6 +32,15 @@ _OPTIONS: Final = {
     "datetime.timedelta": "time",
 }
 """What is said in Python, and what it is at a shell."""
+
+_CODE: Final = {
+    re.compile(r"(?:Join it|Take a field out|Turn it into text) first: pl\.col\(.*\)\."): (
+        "Make it text in the file, or read another column: --column FIELD=NAME."
+    ),
+    re.compile(r", with frame\.drop\(.*\)\."): ".",
+    re.compile(r", with pl\.col\(.*\)\.cast\(pl\.Float64\)\."): " in the file.",
+}
+"""Code in the end of a message, and what is done at a shell."""
 
 _COLUMNS: Final = re.compile(r'columns=\{(?P<pairs>(?:"[^"]*"|[^}"])*)\}')
 _PAIR: Final = re.compile(r'"(?P<field>\w+)": "(?P<name>[^"]*)"')
@@ -42,6 +58,8 @@ def as_on_the_shell(message: str) -> str:
     """
     for python, shell in _OPTIONS.items():
         message = message.replace(python, shell)
+    for code, done in _CODE.items():
+        message = code.sub(done, message)
     return _COLUMNS.sub(_as_options, message)
 
 
