@@ -20,6 +20,7 @@ _NESTED_CURES: Final = {
     pl.Array: 'Join it first: pl.col("{name}").arr.join(";").',
     pl.Struct: 'Take a field out first: pl.col("{name}").struct.field("...").',
 }
+_TEXTS: Final = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 _SHOWN: Final = 20
 
 
@@ -94,7 +95,8 @@ def find_columns(
 
     Args:
         schema: the names and dtypes of the table. Text, categorical, number, boolean, date and null columns
-            are fine; nested and binary ones are refused.
+            are fine, and lists of text for ``email``; other nested and binary ones are refused, where no
+            other column can be the e-mail.
         overrides: columns to use instead of those found, by field: ``email``, ``linkedin_url``,
             ``first_name``, ``last_name``, ``full_name``, ``company``. ``email`` takes a list as well, and
             None means: do not use this field.
@@ -118,7 +120,7 @@ def find_columns(
     taken = {name for names in chosen.values() for name in names}
     free = [name for name in schema if name not in taken]
     for field in _FIELDS:
-        names = chosen.setdefault(field, candidates(field, free))
+        names = chosen.setdefault(field, _readable(field, candidates(field, free), schema))
         if field != "email" and len(names) > 1:
             raise ColumnError(
                 f"{_listed(names)} could each be the {field} of a lead, and only one can be. "
@@ -218,8 +220,7 @@ def require_columns(schema: pl.Schema, columns: LeadColumns) -> None:
     for name in columns.names:
         require_column(schema, name)
         dtype = schema[name]
-        textual = isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Boolean | pl.Null)
-        if not (textual or dtype.is_numeric() or (dtype.is_temporal() and dtype != pl.Duration)):
+        if not (_is_cell(dtype) or (name in columns.email and _is_list_of_cells(dtype))):
             cure = _NESTED_CURES.get(
                 type(dtype), 'Turn it into text first: pl.col("{name}").cast(pl.String).'
             )
@@ -227,6 +228,23 @@ def require_columns(schema: pl.Schema, columns: LeadColumns) -> None:
                 f'Column "{name}" is {dtype}, which cannot be read as text. {cure.format(name=name)}',
                 columns=(name,),
             )
+
+
+def text_of(schema: pl.Schema, name: str) -> pl.Expr:
+    """A column as text, where a list of e-mail addresses is one text with all of them.
+
+    Args:
+        schema: the names and dtypes of the table.
+        name: the column; ``require_columns`` has let it pass.
+
+    Example:
+        >>> table = pl.DataFrame({"mails": [["jane@acme.example", None, "jd@home.example"]]})
+        >>> table.select(text_of(table.schema, "mails")).item()
+        'jane@acme.example;jd@home.example'
+    """
+    if isinstance(schema[name], pl.List):
+        return pl.col(name).cast(pl.List(pl.String)).list.join(";")
+    return pl.col(name).cast(pl.String)
 
 
 def require_column(schema: pl.Schema, name: str, *, whose: str = "") -> None:
@@ -253,6 +271,24 @@ def require_column(schema: pl.Schema, name: str, *, whose: str = "") -> None:
             else f'There is no column "{name}" in the table'
         )
         raise ColumnError(f"{what}{_similar(name, schema)} It has {_seen(schema)}.", columns=(name,))
+
+
+def _readable(field: str, names: tuple[str, ...], schema: pl.Schema) -> tuple[str, ...]:
+    """Of several columns for the e-mail those with one text a row, if there are any."""
+    if field != "email":
+        return names
+    return tuple(name for name in names if _is_cell(schema[name])) or names
+
+
+def _is_cell(dtype: pl.DataType) -> bool:
+    """Whether a column has one value a row that can be read as text."""
+    textual = isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Boolean | pl.Null)
+    return textual or dtype.is_numeric() or (dtype.is_temporal() and dtype != pl.Duration)
+
+
+def _is_list_of_cells(dtype: pl.DataType) -> bool:
+    """Whether a column has a list of texts a row."""
+    return isinstance(dtype, pl.List) and dtype.inner in _TEXTS
 
 
 def _on_one_line(name: str) -> str:

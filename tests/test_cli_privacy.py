@@ -182,6 +182,12 @@ def test_rows_that_identify_nobody_are_told_or_left_out(
     assert (ran.code, ran.err) == (2, "error: No row of crm.csv identifies anybody. Nothing was changed.\n")
 
 
+def test_people_of_a_list_column_are_forgotten(store: EnrichmentStore, cli: Callable[..., Ran]) -> None:
+    """Each by all addresses of a row."""
+    pl.DataFrame({"mails": [["omar@acme.example", "o@x.example"], []]}).write_parquet("mails.parquet")
+    assert cli("forget", "--from", "mails.parquet", "-y") == Ran(0, "1 person forgotten\n", "")
+
+
 @pytest.mark.parametrize(("answer", "code", "left"), [("n\n", 2, 2), ("\x04", 2, 2), ("y\n", 0, 1)])
 def test_a_person_at_a_terminal_is_asked(store: EnrichmentStore, answer: str, code: int, left: int) -> None:
     """No and the end of the input change nothing."""

@@ -408,7 +408,7 @@ def test_dtypes_that_can_be_text(dtype: pl.DataType) -> None:
 @pytest.mark.parametrize(
     ("values", "cure"),
     [
-        ([["a@x.com"]], r'pl.col\("Email"\).list.join'),
+        ([[1]], r'pl.col\("Email"\).list.join'),
         (pl.Series([["a"]], dtype=pl.Array(pl.String, 1)), "arr.join"),
         ([{"value": "a"}], "struct.field"),
         ([b"a"], "cast"),
@@ -423,6 +423,21 @@ def test_dtypes_that_cannot(values: list[object], cure: str) -> None:
         find_columns(schema)
     assert f'Column "Email" is {schema["Email"]}' in str(caught.value)
     assert caught.value.columns == ("Email",)
+
+
+@pytest.mark.parametrize("inner", [pl.String, pl.Categorical, pl.Null])
+def test_a_list_of_addresses_is_several_of_them(inner: type[pl.DataType]) -> None:
+    """Where no column has one text a row; such a column is better, whatever else looks like an address."""
+    schema = pl.Schema({"mails": pl.List(inner), "Company": pl.String})
+    assert find_columns(schema).email == ("mails",)
+    more = pl.Schema(
+        {**schema, "email": pl.String, "Email ": pl.String, "Email 2": pl.Struct({"v": pl.String})}
+    )
+    assert find_columns(more).email == ("email", "Email ")
+    assert find_columns(more, {"email": ["mails", "email"]}).email == ("mails", "email")
+    assert unread_columns(more, find_columns(more)) == {}
+    with pytest.raises(ColumnError, match=r"list\.join"):
+        find_columns(schema, {"email": None, "full_name": "mails", "company": "Company"})
 
 
 def test_nested_columns_that_are_not_used_do_no_harm() -> None:

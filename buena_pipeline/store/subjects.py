@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from buena_pipeline.columns import LEAD_COLUMNS, LeadColumns, find_columns
+from buena_pipeline.columns import LEAD_COLUMNS, LeadColumns, find_columns, text_of
 from buena_pipeline.errors import InputError
 from buena_pipeline.identity import identify
 from buena_pipeline.schema import KEY_KINDS
@@ -119,7 +119,7 @@ def _unusable(frame: pl.DataFrame, columns: LeadColumns, rows: pl.DataFrame) -> 
     """Which rows say something, but not who; ``rows`` are theirs of ``identify``."""
     said = frame.select(
         pl.any_horizontal(
-            pl.col(name).cast(pl.String).str.strip_chars().fill_null("") != "" for name in columns.names
+            text_of(frame.schema, name).str.strip_chars().fill_null("") != "" for name in columns.names
         )
     ).to_series()
     return said & ~_identified(rows)
