@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 
 import buena_pipeline
-from buena_pipeline import EnrichmentStore, Sandbox
+from buena_pipeline import BuenaClient, EnrichmentStore, Sandbox, enrich_frame
 from buena_pipeline.cli import main
 from buena_pipeline.sandbox import Fault, RateLimits
 from buena_pipeline.schema import SCORED
@@ -141,6 +141,24 @@ def test_demo_of_ones_own_table(cli: Callable[..., Ran], vendor: Sandbox) -> Non
     ran = cli("demo", "leads.csv", "--live")
     assert (ran.code, vendor.credits_used) == (0, 3)
     assert figures(ran.out)["store"] == "buena.duckdb"
+
+
+def test_demo_keeps_out_of_other_stores(cli: Callable[..., Ran], vendor: Sandbox) -> None:
+    """Invented people do not come among those who were paid for; a store of a sandbox may be used on."""
+    real = Sandbox(limits=None, api_key="bna_" + "7" * 64)
+    with real, BuenaClient(real.api_key, real.url) as client:
+        enrich_frame(LEADS, client=client, store="real.duckdb")
+    before = EnrichmentStore("real.duckdb").stats()
+    ran = cli("demo", "--store", "real.duckdb")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("error: real.duckdb holds requests of another account")
+    assert "--live" in ran.err
+    assert EnrichmentStore("real.duckdb").stats() == before
+    assert cli("enrich", "leads.csv", "-o", "out.csv", "--store", "tried.duckdb").code == 0
+    ran = cli("demo", "leads.csv", "--store", "tried.duckdb")
+    assert (ran.code, figures(ran.out)["from the store"]) == (0, "3")
+    cli("suppress", "omar@acme.example", "--store", "listed.duckdb")
+    assert cli("demo", "leads.csv", "--store", "listed.duckdb").code == 0
 
 
 # --- enrich ----------------------------------------------------------------------------------------------

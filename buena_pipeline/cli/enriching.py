@@ -188,15 +188,14 @@ def demo(
     table = read_table(path)
     out, messages = console(), console(stderr=True)
     with ExitStack() as stack:
-        client = BuenaClient() if live else sandbox_client(stack, table.height)
-        stack.enter_context(client)
+        place = EnrichmentStore(store if live else store or Path("demo.duckdb"))
+        client = stack.enter_context(BuenaClient()) if live else sandbox_client(stack, table.height, place)
         if not live:
             unused = (
                 "; BUENA_API_KEY is set, but used only with --live" if os.environ.get("BUENA_API_KEY") else ""
             )
             messages.print(f"{path}, enriched by a sandbox on this machine{unused}", soft_wrap=True)
         progress = stack.enter_context(show_progress(messages))
-        place = store if live else store or Path("demo.duckdb")
         enricher = Enricher(client, place, progress=progress)
         result = enricher.run(table)
     out.print(frame_table(best_people(score_frame(result.frame)), width=out.width))
