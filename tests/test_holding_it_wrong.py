@@ -454,7 +454,9 @@ def test_what_a_run_says_of_unknown_outcomes_speaks_of_options(sandbox: Sandbox)
     assert shell("enrich", "leads.csv", "-o", "out.csv", **env).returncode == 5
     done = shell("enrich", "leads.csv", "-o", "out.csv", **env)
     assert done.returncode == 5
-    assert "--retry-unknown" in done.stderr
+    told = " ".join(done.stderr.split())
+    assert "2 people; another run buys them only when the balance" in told
+    assert "see buena-pipeline ledger. --retry-unknown buys them at once, and may pay twice" in told
     for python in _PYTHON:
         assert python not in done.stderr, done.stderr
 

@@ -18,6 +18,11 @@ from buena_pipeline.result import EnrichmentPlan, EnrichmentReport
 
 _MIN_COLUMN: Final = 12
 _PLAIN_WIDTH: Final = 100
+_UNKNOWN: Final = (
+    "another run buys them only when the balance, which later answers tell, shows that they were not charged: "
+    "see buena-pipeline ledger. retry_unknown=True buys them at once, and may pay twice"
+)
+"""What helps where the outcome of requests is unknown, since to run again alone does not."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -140,7 +145,7 @@ def describe_report(report: EnrichmentReport) -> list[tuple[str, str]]:
         ("credits", f"{amount(report.credits_used)} used, {report.credits_avoided:,} avoided{remaining}"),
     ]
     if report.unknown:
-        lines.append(("perhaps charged", f"{report.unknown:,} people; see the ledger in the store"))
+        lines.append(("perhaps charged", f"{report.unknown:,} people; {_UNKNOWN}"))
     if report.resume_at is not None:
         lines.append(("run again after", f"{report.resume_at:%Y-%m-%d %H:%M:%S} UTC"))
     return lines

@@ -145,9 +145,9 @@ def require_invented(store: EnrichmentStore, client: BuenaClient, vendor_key: st
     accounts = books.ledger().select("account").unique()
     if accounts.filter(~pl.col("account").is_in(sandboxes).fill_null(value=False)).height:
         raise InputError(
-            f"{short_path(store.path)} holds requests of another account, where the demo's invented people do "
-            "not belong. Nothing was changed. Leave --store out, or name another file; --live buys from the "
-            "vendor."
+            f"{short_path(store.path)} holds requests of another account, where the demo's invented people "
+            "do not belong. Nothing was changed. Leave --store out, or name another file; --live buys from "
+            "the vendor."
         )
 
 
