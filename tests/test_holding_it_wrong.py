@@ -297,6 +297,28 @@ def test_queries_that_are_none(store: EnrichmentStore) -> None:
         store.sql("from 'nope.csv'")
 
 
+def test_csv_files_that_a_query_cannot_read(store: EnrichmentStore) -> None:
+    """The line and what to say of the file, but nothing that stands in it."""
+    store.stats()
+    Path("latin.csv").write_bytes(f"Name,Mail\nJ\xfcrgen,{SECRET}\n".encode("latin-1"))
+    Path("ragged.csv").write_text(f"a,b\n1,2\n{SECRET},2,3\n")
+    Path("quoted.csv").write_text(f'a;b\n1;2\n"{SECRET}\n')
+    typed = ", columns={'a': 'int', 'b': 'int'}"
+    for name, more, words in (
+        ("latin", "", ["not UTF-8", "encoding='latin-1'"]),
+        (
+            "ragged",
+            typed.replace("int", "varchar") + ", auto_detect=false, header=true",
+            ["line 3", "delim=';'"],
+        ),
+        ("quoted", typed, ["cannot be read", "delim=';'"]),
+    ):
+        query = f"from read_csv('{name}.csv'{more})"
+        refused(lambda query=query: store.sql(query), QueryError, *words)
+    read = store.sql("from read_csv('latin.csv', encoding='latin-1')")
+    assert read["Name"].to_list() == ["Jürgen"]
+
+
 def test_exports_to_nowhere(store: EnrichmentStore) -> None:
     """A file in the place of the folder, and what is no path."""
     store.stats()
@@ -339,6 +361,12 @@ def test_a_redirect_is_not_followed_and_says_where_it_may_lead() -> None:
 
 
 # --- files -----------------------------------------------------------------------------------------------
+
+
+def test_what_is_no_path() -> None:
+    """Of a file to read."""
+    for path in (None, 3, LEADS):
+        refused(lambda path=path: read_table(path), InputError, "takes the path of a file, not")
 
 
 def test_files_that_cannot_be_read() -> None:

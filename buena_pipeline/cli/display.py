@@ -19,8 +19,8 @@ from buena_pipeline.result import EnrichmentPlan, EnrichmentReport
 _MIN_COLUMN: Final = 12
 _PLAIN_WIDTH: Final = 100
 _UNKNOWN: Final = (
-    "another run buys them only when the balance, which later answers tell, shows that they were not charged: "
-    "see buena-pipeline ledger. retry_unknown=True buys them at once, and may pay twice"
+    "another run buys them only when the balance, which later answers tell, shows that they were not "
+    "charged: see buena-pipeline ledger. retry_unknown=True buys them at once, and may pay twice"
 )
 """What helps where the outcome of requests is unknown, since to run again alone does not."""
 
