@@ -135,7 +135,7 @@ class BuenaClient:
         self.concurrency = concurrency
         self.limits = limits
         key = resolve_api_key(api_key)
-        self.account = blake2b(f"{self.base_url} {key}".encode(), digest_size=6).hexdigest()
+        self.account = account_name(self.base_url, key)
         # each part of an answer may take the whole timeout, so twice that much is allowed for all of it
         self.longest = attempts * (2 * timeout + 10.0) + 30.0
         self._attempts = attempts
@@ -388,3 +388,13 @@ def _or_again(verdict: Verdict) -> Verdict:
     if isinstance(verdict, _WORTH_ANOTHER_TRY):
         raise _TryAgain(verdict)
     return verdict
+
+
+def account_name(base_url: str, key: str) -> str:
+    """What tells accounts apart in the ledger: a hash of the API and the key.
+
+    Args:
+        base_url: where the API is.
+        key: the API key.
+    """
+    return blake2b(f"{base_url} {key}".encode(), digest_size=6).hexdigest()

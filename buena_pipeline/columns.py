@@ -1,13 +1,11 @@
 """Which columns of a user's table say who a lead is. Reads names and dtypes only, never a value.
 
-Known are the headers of exports from HubSpot, Salesforce, Apollo, LinkedIn, Sales Navigator tools, Pipedrive,
-Outlook and Google. A header that is not known is left alone rather than guessed at.
+What a header means is in ``headers``.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
@@ -15,46 +13,14 @@ from typing import Final
 import polars as pl
 
 from buena_pipeline.errors import ColumnError
-
-_PERSON = "(?:hs|contact|lead|person|personal|prospect|candidate|attendee|member)?"
-_WHOSE = (
-    "(?:work|business|professional|corporate|office|personal|private|home|primary|main|preferred|secondary"
-    "|second|tertiary|third|additional|alternate|alternative|other|verified)"
-)
-_FIRM = "(?:company|employer|organi[sz]ation|account)"
-
-# What a header may be once case, spaces and punctuation are gone: regular expressions in tiers, best first. A
-# lower tier counts only where no column fits a higher one, because one export may bring both.
-_HEADERS: Final[dict[str, tuple[str, ...]]] = {
-    "email": (rf"{_PERSON}{_WHOSE}*e?mails?(?:id|address(?:es)?)?\d*(?:value|address)?{_WHOSE}?\d*",),
-    "linkedin_url": (
-        rf"{_PERSON}(?:public)?linkedin(?:public|member|user|personal)?(?:profile)?(?:url|link|address)?(?:public)?",
-        "(?:default|public)profile(?:url|link)",
-        rf"{_PERSON}profile(?:url|link)",
-    ),
-    "first_name": (rf"{_PERSON}(?:first|given|fore)name|fname",),
-    "last_name": (rf"{_PERSON}(?:last|family|sur)name|lname",),
-    "full_name": (rf"{_PERSON}fullname|(?:contact|lead|person|prospect|candidate|attendee|member)name",),
-    "company": (
-        rf"{_PERSON}(?:current)?(?:{_FIRM}1?name|company|employer|organi[sz]ation)|companyaccount|accountaccountname",
-        "(?:primary)?associatedcompany(?:names?)?(?:primary)?",
-        "companynameforemails|companynamecleaned",
-    ),
-}
-
-# Headers that could mean anything, with those that must stand beside them to be trusted (none: always are).
-_GENERIC: Final[dict[str, tuple[str, frozenset[str]]]] = {
-    "linkedin_url": ("url", frozenset({"connectedon"})),  # LinkedIn's own export of connections
-    "first_name": ("first", frozenset({"last", "lastname", "surname"})),
-    "last_name": ("last", frozenset({"first", "firstname", "givenname"})),
-    "full_name": ("name", frozenset()),  # read only where a row has neither first nor last name
-}
+from buena_pipeline.headers import candidates, folded, likely
 
 _NESTED_CURES: Final = {
     pl.List: 'Join it first: pl.col("{name}").list.join(";").',
     pl.Array: 'Join it first: pl.col("{name}").arr.join(";").',
     pl.Struct: 'Take a field out first: pl.col("{name}").struct.field("...").',
 }
+_TEXTS: Final = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 _SHOWN: Final = 20
 
 
@@ -94,6 +60,17 @@ class LeadColumns:
         named = bool((self.first_name and self.last_name) or self.full_name)
         return bool(self.email or self.linkedin_url or (named and self.company))
 
+    def as_overrides(self) -> dict[str, str | list[str]]:
+        """The same as ``find_columns`` takes it, without the fields that no column is for.
+
+        Example:
+            >>> LeadColumns(email=("Mail",), company="Firm").as_overrides()
+            {'email': 'Mail', 'company': 'Firm'}
+        """
+        emails = {"email": self.email[0] if len(self.email) == 1 else [*self.email]} if self.email else {}
+        single = {name: getattr(self, name) for name in _FIELDS if name != "email"}
+        return emails | {name: column for name, column in single.items() if column is not None}
+
 
 _FIELDS: Final = tuple(field.name for field in fields(LeadColumns))
 
@@ -118,7 +95,8 @@ def find_columns(
 
     Args:
         schema: the names and dtypes of the table. Text, categorical, number, boolean, date and null columns
-            are fine; nested and binary ones are refused.
+            are fine, and lists of text for ``email``; other nested and binary ones are refused, where no
+            other column can be the e-mail.
         overrides: columns to use instead of those found, by field: ``email``, ``linkedin_url``,
             ``first_name``, ``last_name``, ``full_name``, ``company``. ``email`` takes a list as well, and
             None means: do not use this field.
@@ -140,9 +118,9 @@ def find_columns(
     """
     chosen = _read_overrides(schema, overrides or {})
     taken = {name for names in chosen.values() for name in names}
-    headers = {name: _folded(name) for name in schema if name not in taken}
+    free = [name for name in schema if name not in taken]
     for field in _FIELDS:
-        names = chosen.setdefault(field, _candidates(field, headers))
+        names = chosen.setdefault(field, _readable(field, candidates(field, free), schema))
         if field != "email" and len(names) > 1:
             raise ColumnError(
                 f"{_listed(names)} could each be the {field} of a lead, and only one can be. "
@@ -161,6 +139,71 @@ def find_columns(
     return columns
 
 
+def unread_columns(
+    schema: pl.Schema,
+    columns: LeadColumns,
+    overrides: Mapping[str, str | Sequence[str] | None] | None = None,
+) -> dict[str, str]:
+    """The columns that were not read, although their names look as if they said who a lead is.
+
+    Args:
+        schema: the names and dtypes of the table.
+        columns: what ``find_columns`` found.
+        overrides: what it was given; nothing is said of these fields.
+
+    Returns:
+        By column, the field it may be.
+
+    Example:
+        >>> schema = pl.Schema(dict.fromkeys(["E-Mail", "LinkedIn (URL Kontakt)"], pl.String))
+        >>> unread_columns(schema, find_columns(schema))
+        {'LinkedIn (URL Kontakt)': 'linkedin_url'}
+    """
+    found = columns.as_overrides().keys()
+    needless = {"full_name"} if columns.first_name and columns.last_name else set()
+    if columns.full_name and not columns.first_name:
+        needless = {"first_name", "last_name"}
+    asked = [field for field in _FIELDS if field not in (overrides or {}) and field not in needless]
+    return likely(
+        schema,
+        read=columns.names,
+        missing=[field for field in asked if field not in found],
+        found=[field for field in asked if field in found and field != "email"],
+    )
+
+
+def describe_columns(
+    columns: Mapping[str, str | Sequence[str]], unread: Mapping[str, str], *, invalid: int
+) -> list[tuple[str, str]]:
+    """Which column was read as what and, where rows are invalid, which others may say who they are.
+
+    Args:
+        columns: ``EnrichmentPlan.columns``.
+        unread: ``EnrichmentPlan.unread``.
+        invalid: rows that nothing identifies.
+
+    Example:
+        >>> describe_columns({"email": ["Mail", "Mail 2"]}, {"LI": "linkedin_url"}, invalid=3)[0]
+        ('read', 'email = Mail, email = Mail 2')
+        >>> describe_columns({"email": "Mail"}, {"LI": "linkedin_url"}, invalid=3)[1]
+        ('perhaps', 'columns={"linkedin_url": "LI"}: it was not read so, and 3 rows are invalid')
+    """
+    pairs = [
+        (what, name)
+        for what, names in columns.items()
+        for name in ([names] if isinstance(names, str) else names)
+    ]
+    lines = [("read", ", ".join(f"{what} = {_on_one_line(name)}" for what, name in pairs))]
+    if invalid and unread:
+        first: dict[str, str] = {}
+        for name, what in unread.items():
+            first.setdefault(what, name)
+        given = ", ".join(f'"{what}": "{_on_one_line(name)}"' for what, name in first.items())
+        they = "it was" if len(first) == 1 else "they were"
+        lines.append(("perhaps", f"columns={{{given}}}: {they} not read so, and {_of_rows(invalid)} invalid"))
+    return lines
+
+
 def require_columns(schema: pl.Schema, columns: LeadColumns) -> None:
     """Check that a table has these columns and that they can be read as text.
 
@@ -176,7 +219,8 @@ def require_columns(schema: pl.Schema, columns: LeadColumns) -> None:
     """
     for name in columns.names:
         require_column(schema, name)
-        require_text(name, schema[name])
+        if not (name in columns.email and _is_list_of_cells(schema[name])):
+            require_text(name, schema[name])
 
 
 def require_text(name: str, dtype: pl.DataType) -> None:
@@ -194,13 +238,29 @@ def require_text(name: str, dtype: pl.DataType) -> None:
         Traceback (most recent call last):
         buena_pipeline.errors.ColumnError: Column "email" is List(String), which cannot be read as text. ...
     """
-    textual = isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Boolean | pl.Null)
-    if not (textual or dtype.is_numeric() or (dtype.is_temporal() and dtype != pl.Duration)):
+    if not _is_cell(dtype):
         cure = _NESTED_CURES.get(type(dtype), 'Turn it into text first: pl.col("{name}").cast(pl.String).')
         raise ColumnError(
             f'Column "{name}" is {dtype}, which cannot be read as text. {cure.format(name=name)}',
             columns=(name,),
         )
+
+
+def text_of(schema: pl.Schema, name: str) -> pl.Expr:
+    """A column as text, where a list of e-mail addresses is one text with all of them.
+
+    Args:
+        schema: the names and dtypes of the table.
+        name: the column; ``require_columns`` has let it pass.
+
+    Example:
+        >>> table = pl.DataFrame({"mails": [["jane@acme.example", None, "jd@home.example"]]})
+        >>> table.select(text_of(table.schema, "mails")).item()
+        'jane@acme.example;jd@home.example'
+    """
+    if isinstance(schema[name], pl.List):
+        return pl.col(name).cast(pl.List(pl.String)).list.join(";")
+    return pl.col(name).cast(pl.String)
 
 
 def require_column(schema: pl.Schema, name: str, *, whose: str = "") -> None:
@@ -229,20 +289,31 @@ def require_column(schema: pl.Schema, name: str, *, whose: str = "") -> None:
         raise ColumnError(f"{what}{_similar(name, schema)} It has {_seen(schema)}.", columns=(name,))
 
 
-def _folded(name: str) -> str:
-    """A header without case, spaces, punctuation and the affixes of Salesforce API names."""
-    plain = re.sub(r"^(?:[A-Za-z0-9]+__)?(\w+?)__[a-z]$", r"\1", name.strip("\ufeff \t"))
-    return "".join(char for char in unicodedata.normalize("NFKC", plain).casefold() if char.isalnum())
+def _readable(field: str, names: tuple[str, ...], schema: pl.Schema) -> tuple[str, ...]:
+    """Of several columns for the e-mail those with one text a row, if there are any."""
+    if field != "email":
+        return names
+    return tuple(name for name in names if _is_cell(schema[name])) or names
 
 
-def _candidates(field: str, headers: Mapping[str, str]) -> tuple[str, ...]:
-    """The columns whose header says this field, in table order, from the best tier that has any."""
-    for tier in _HEADERS[field]:
-        if found := tuple(name for name, header in headers.items() if re.fullmatch(tier, header)):
-            return found
-    generic, beside = _GENERIC.get(field, (None, frozenset()))
-    trusted = not beside or not beside.isdisjoint(headers.values())
-    return tuple(name for name, header in headers.items() if header == generic and trusted)
+def _is_cell(dtype: pl.DataType) -> bool:
+    """Whether a column has one value a row that can be read as text."""
+    textual = isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Boolean | pl.Null)
+    return textual or dtype.is_numeric() or (dtype.is_temporal() and dtype != pl.Duration)
+
+
+def _is_list_of_cells(dtype: pl.DataType) -> bool:
+    """Whether a column has a list of texts a row."""
+    return isinstance(dtype, pl.List) and dtype.inner in _TEXTS
+
+
+def _on_one_line(name: str) -> str:
+    """A header without what would move the cursor."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", name)
+
+
+def _of_rows(number: int) -> str:
+    return f"{number:,} row{' is' if number == 1 else 's are'}"
 
 
 def _read_overrides(
@@ -281,8 +352,8 @@ def _similar(name: object, known: Iterable[str]) -> str:
     """The end of a sentence: a question after known names that look like this one, or a full stop."""
     import difflib
 
-    by_header = {_folded(candidate): candidate for candidate in known}
-    close = difflib.get_close_matches(_folded(str(name)), by_header, n=3, cutoff=0.6)
+    by_header = {folded(candidate): candidate for candidate in known}
+    close = difflib.get_close_matches(folded(str(name)), by_header, n=3, cutoff=0.6)
     return f": did you mean {_listed([by_header[header] for header in close], 'or')}?" if close else "."
 
 

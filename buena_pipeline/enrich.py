@@ -16,7 +16,7 @@ from typing import Any, Final, overload
 import polars as pl
 
 from buena_pipeline.client import BuenaClient
-from buena_pipeline.columns import LeadColumns, find_columns
+from buena_pipeline.columns import LeadColumns, find_columns, unread_columns
 from buena_pipeline.errors import ColumnError, InputError, SettingsError
 from buena_pipeline.interrupt import apart
 from buena_pipeline.join_back import JoinBack
@@ -224,11 +224,13 @@ class Enricher:
         """
         _require_own_process()
         table = LeadTable(frame, priority=self.priority)
-        draft = self._new_run(self._client).plan(table, self.check(table.schema))
+        columns = self.check(table.schema)
+        draft = self._new_run(self._client).plan(table, columns)
         limits = self._client.limits
         requests = draft.count_requests()
         wait = time_for(requests, [], limits, now=datetime.now(UTC)) if limits else timedelta(0)
-        return make_plan(draft, requests=requests, time=wait)
+        unread = unread_columns(table.schema, columns, self.columns)
+        return make_plan(draft, requests=requests, time=wait, unread=unread)
 
     def lookup(self, lead: Mapping[str, str | None]) -> dict[str, Any] | None:
         """What the store knows of one lead, without buying anything.

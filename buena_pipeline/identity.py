@@ -10,7 +10,7 @@ from typing import overload
 
 import polars as pl
 
-from buena_pipeline.columns import LeadColumns, require_columns
+from buena_pipeline.columns import LeadColumns, require_columns, text_of
 from buena_pipeline.errors import ColumnError
 from buena_pipeline.normalize.email import MAX_ADDRESSES, email_addresses, is_role_mailbox, mailbox_of
 from buena_pipeline.normalize.linkedin import profile
@@ -47,7 +47,7 @@ def identify(frame: pl.DataFrame | pl.LazyFrame, columns: LeadColumns) -> pl.Dat
         - ``key_name``: name and company, where first name, last name and company are all there.
 
     Raises:
-        ColumnError: if a column is missing, nested or binary, or no column is given.
+        ColumnError: if a column is missing, nested (lists of addresses are fine) or binary, or none is given.
 
     Example:
         >>> leads = pl.DataFrame({"Mail": ["J.Doe+x@gmail.com", "info@x.com"], "Name": ["Jane Doe", "Jo"]})
@@ -73,7 +73,8 @@ def _places(lazy: pl.LazyFrame, emails: tuple[str, ...]) -> list[tuple[int, int]
     """Where addresses stand, as (number of the e-mail column, place in its cells): first places first."""
     if not emails:
         return []
-    cells = [pl.col(name).cast(pl.String) for name in emails]
+    schema = lazy.collect_schema()
+    cells = [text_of(schema, name) for name in emails]
     at_signs = [
         cell.filter(cell.str.contains("(?s)@.*@")).str.count_matches("@", literal=True).max()
         for cell in cells
@@ -89,8 +90,9 @@ def _given(lazy: pl.LazyFrame, columns: LeadColumns) -> pl.LazyFrame:
     """The columns that say who the leads are, under our names."""
     others = ("linkedin_url", "first_name", "last_name", "full_name", "company")
     names = {field: getattr(columns, field) for field in others}
+    schema = lazy.collect_schema()
     return lazy.select(
-        *(pl.col(name).alias(f"cell_{nth}") for nth, name in enumerate(columns.email)),
+        *(text_of(schema, name).alias(f"cell_{nth}") for nth, name in enumerate(columns.email)),
         *((pl.col(name) if name else pl.lit(None, pl.String)).alias(field) for field, name in names.items()),
     )
 

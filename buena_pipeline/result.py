@@ -7,7 +7,7 @@ when somebody looks.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from html import escape
@@ -47,6 +47,9 @@ class EnrichmentPlan:
         shortest_time: the shortest time the rate limits allow for it.
         decisions: what would become of each row of the table, in its order: ``person_id``, ``decision``
             (cached, failed, buy, wait, deferred, suppressed or invalid) and ``reason``.
+        columns: which column was read as what, as ``columns=`` takes it: ``{"email": "E-Mail"}``.
+        unread: columns that were not read although their names look as if they said who a lead is, with the
+            field each may be; if it is, give it to ``columns=``.
     """
 
     rows: int
@@ -65,6 +68,8 @@ class EnrichmentPlan:
     max_credits: float
     shortest_time: timedelta
     decisions: pl.DataFrame = field(repr=False, compare=False)
+    columns: Mapping[str, str | Sequence[str]] = field(default_factory=dict, hash=False)
+    unread: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
         return (

@@ -21,8 +21,9 @@ class ScoringModel:
     """What a lead is worth: the sum of five parts, capped. The defaults are the vendor's example.
 
     Args:
-        company_sizes: points for the exact text of the company's size; any other size gives none. A mapping
-            or pairs; kept as pairs, so that a model can be hashed.
+        company_sizes: points for the exact text of the company's size; any other gives none, by default also
+            ``5,001-10,000`` and ``10k+``, which the vendor's example does not name. A mapping or pairs; kept
+            as pairs, so that a model can be hashed.
         title_weight: points if the title contains any of ``title_words``.
         title_words: words looked for in the title; case makes no difference.
         title_match: ``"substring"`` finds a word anywhere (``cto`` in ``Director``, as the vendor's example

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -20,13 +21,16 @@ NO_IDENTIFIER: Final = (
 ROW_DECISION: Final = pl.Enum([*DECISION.categories, "invalid"])
 
 
-def make_plan(draft: Draft, *, requests: int, time: timedelta) -> EnrichmentPlan:
+def make_plan(
+    draft: Draft, *, requests: int, time: timedelta, unread: Mapping[str, str] | None = None
+) -> EnrichmentPlan:
     """What a run would do with a table.
 
     Args:
         draft: with its decisions.
         requests: how many requests buying takes.
         time: the shortest time in which they can leave.
+        unread: ``columns.unread_columns`` of the table.
     """
     people = _people(draft.decisions)
     counts = _counts(people["decision"])
@@ -49,6 +53,8 @@ def make_plan(draft: Draft, *, requests: int, time: timedelta) -> EnrichmentPlan
         max_credits=to_buy * (1.0 if draft.price is None else draft.price),
         shortest_time=time,
         decisions=_by_row(draft),
+        columns=draft.columns.as_overrides(),
+        unread=unread or {},
     )
 
 

@@ -11,6 +11,7 @@ from operator import xor
 
 import polars as pl
 
+from buena_pipeline.columns import text_of
 from buena_pipeline.lead_table import PRIORITY, WANTED
 from buena_pipeline.schema import PERSON_KEYS, UUID
 
@@ -65,7 +66,7 @@ class Prints:
 def prints_of(chunk: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
     """The print of each row, made of these columns; UInt64."""
     # as text, since the codes of categories are not the same in two readings
-    hashes = (pl.col(name).cast(pl.String).hash(seed=nth) for nth, name in enumerate(columns))
+    hashes = (text_of(chunk.schema, name).hash(seed=nth) for nth, name in enumerate(columns))
     return chunk.select(reduce(xor, hashes)).to_series()
 
 

@@ -416,3 +416,23 @@ def test_a_damaged_file_at_the_command_line(tmp_path: Path) -> None:
     assert told.returncode == 2
     assert told.stderr.startswith("error: The table cannot be read to its end")
     assert "Traceback" not in told.stderr
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_list_column_of_addresses(sandbox: Sandbox, store: EnrichmentStore, lazy: bool) -> None:
+    """All addresses of a row are one person's, and the list comes back as it was."""
+    lists = [
+        ["Jane@acme.example", None, "jd@home.example"],
+        ["JD@home.example"],
+        [],
+        None,
+        ["bo@acme.example"],
+    ]
+    table = pl.DataFrame({"mails": lists}, schema={"mails": pl.List(pl.String)})
+    given: Any = table.lazy() if lazy else table
+    with BuenaClient(sandbox.api_key, sandbox.url) as client:
+        enriched = enrich_frame(given, client=client, store=store).lazy().collect()
+    assert sandbox.credits_used == 2
+    assert enriched["mails"].equals(table["mails"])
+    statuses = ["enriched", "enriched", "invalid", "invalid", "enriched"]
+    assert enriched["buena_status"].cast(pl.String).to_list() == statuses

@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 
 import buena_pipeline
-from buena_pipeline import EnrichmentStore, Sandbox
+from buena_pipeline import BuenaClient, EnrichmentStore, Sandbox, enrich_frame
 from buena_pipeline.cli import main
 from buena_pipeline.sandbox import Fault, RateLimits
 from buena_pipeline.schema import SCORED
@@ -143,6 +143,24 @@ def test_demo_of_ones_own_table(cli: Callable[..., Ran], vendor: Sandbox) -> Non
     assert figures(ran.out)["store"] == "buena.duckdb"
 
 
+def test_demo_keeps_out_of_other_stores(cli: Callable[..., Ran], vendor: Sandbox) -> None:
+    """Invented people do not come among those who were paid for; a store of a sandbox may be used on."""
+    real = Sandbox(limits=None, api_key="bna_" + "7" * 64)
+    with real, BuenaClient(real.api_key, real.url) as client:
+        enrich_frame(LEADS, client=client, store="real.duckdb")
+    before = EnrichmentStore("real.duckdb").stats()
+    ran = cli("demo", "--store", "real.duckdb")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("error: real.duckdb holds requests of another account")
+    assert "--live" in ran.err
+    assert EnrichmentStore("real.duckdb").stats() == before
+    assert cli("enrich", "leads.csv", "-o", "out.csv", "--store", "tried.duckdb").code == 0
+    ran = cli("demo", "leads.csv", "--store", "tried.duckdb")
+    assert (ran.code, figures(ran.out)["from the store"]) == (0, "3")
+    cli("suppress", "omar@acme.example", "--store", "listed.duckdb")
+    assert cli("demo", "leads.csv", "--store", "listed.duckdb").code == 0
+
+
 # --- enrich ----------------------------------------------------------------------------------------------
 
 
@@ -198,7 +216,7 @@ def test_enrich_options_reach_the_run(cli: Callable[..., Ran], vendor: Sandbox) 
     assert frame["buena_company_name"].count() == 2
     assert frame["buena_bio"].count() == 0
     assert vendor.request_log()[0]["blocks"] == ("company", "social")
-    assert "max_credits" in figures(ran.err)["deferred"]
+    assert figures(ran.err)["deferred"] == "1: the budget --max-credits reaches no further"
     old = cli("enrich", "leads.csv", "-o", "out.csv", "--max-age", "0s", "--column", "email=Work Email")
     assert old.code == 0
     assert vendor.charges()["count"].max() == 2
@@ -254,6 +272,46 @@ def test_what_cannot_be_used_costs_nothing(
     assert_refused(cli("enrich", *args), 2, *words)
     assert vendor.requests == 0
     assert Path("out.csv").read_text() == "old"
+
+
+def same(path: str, how: str) -> str:
+    """Another name of a file: its own, a longer one, a link."""
+    other = f"other{Path(path).suffix}"
+    match how:
+        case "symlink":
+            Path(other).symlink_to(path)
+        case "hard link":
+            Path(other).hardlink_to(path)
+        case "longer":
+            Path("folder").mkdir()
+            other = f"folder/../{path}"
+        case _:
+            other = path
+    return other
+
+
+@pytest.mark.parametrize("how", ["itself", "longer", "symlink", "hard link"])
+@pytest.mark.parametrize("command", ["enrich", "score"])
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_the_table_that_is_read_is_not_written_over(
+    cli: Callable[..., Ran], vendor: Sandbox, command: str, how: str, ending: str
+) -> None:
+    """However the output is spelled; nothing is sent, and every byte stays."""
+    source = f"mine.{ending}"
+    if command == "score":
+        assert cli("enrich", "leads.csv", "-o", source, "-q").code == 0
+    elif ending == "parquet":
+        LEADS.write_parquet(source)
+    else:
+        LEADS.write_csv(source)
+    before, requests = Path(source).read_bytes(), vendor.requests
+    for one, another in ((source, same(source, how)), (source, source)):
+        ran = cli(command, one, "-o", another)
+        assert_refused(ran, 2, "is the table that is read", f"-new.{ending}")
+        ran = cli(command, another, "-o", one)
+        assert_refused(ran, 2, "is the table that is read", "-o mine-new")
+    assert Path(source).read_bytes() == before
+    assert vendor.requests == requests
 
 
 def test_usage_errors(cli: Callable[..., Ran]) -> None:
@@ -475,6 +533,26 @@ def test_plan_says_what_it_would_cost(cli: Callable[..., Ran], vendor: Sandbox) 
     assert vendor.credits_used == 3
     assert figures(cli("plan", "leads.csv").out)["to buy"] == "0"
     assert figures(cli("plan", "leads.csv", "--max-age", "0s").out)["to buy"].startswith("3 (3 because")
+
+
+def test_which_columns_were_read_is_said(cli: Callable[..., Ran], vendor: Sandbox) -> None:
+    """Where rows are invalid, a column that was overlooked is named with the option that makes it count."""
+    Path("crm.csv").write_text(
+        "E-Mail;Vorname;Nachname;Firma;Li-Profil (LinkedIn)\n"
+        "ada@acme.example;;;;\n"
+        ";Grace;Hopper;Navy;\n"
+        ";;;;https://www.linkedin.com/in/alan-turing\n"
+    )
+    read = "email = E-Mail, first_name = Vorname, last_name = Nachname, company = Firma"
+    option = "linkedin_url=Li-Profil (LinkedIn)"
+    for ran in (cli("plan", "crm.csv"), cli("enrich", "crm.csv", "-o", "out.csv")):
+        told = figures(ran.out + ran.err)
+        assert (ran.code, told["read"]) == (0, read)
+        assert told["perhaps"].startswith(f"--column '{option}': it was not read so, and 1 row")
+        assert "columns=" not in ran.out + ran.err
+    told = figures(cli("plan", "crm.csv", "--column", option).out)
+    assert (told["rows"], told["people"], "perhaps" in told) == ("3", "3", False)
+    assert pl.read_csv("out.csv")["buena_status"].to_list() == ["enriched", "enriched", "invalid"]
 
 
 def test_sql_in_every_format(vendor: Sandbox, capfdbinary: pytest.CaptureFixture[bytes]) -> None:

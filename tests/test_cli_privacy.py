@@ -114,7 +114,9 @@ def test_what_is_too_old_is_erased(store: EnrichmentStore, cli: Callable[..., Ra
     ("args", "word"),
     [
         (("forget",), "Say who"),
-        (("forget", "omar@acme.example", "--from", "leads.csv", "--yes"), "Say who"),
+        (("forget", "omar@acme.example", "--from", "leads.csv", "--yes"), "not by both"),
+        (("suppress", "omar@acme.example", "--from", "leads.csv"), "not by both"),
+        (("suppress", "omar@acme.example", "--skip-unusable"), "it takes --from FILE"),
         (("forget", "omar@acme.example"), "add --yes"),
         (("retention", "--older-than", "1d"), "add --yes"),
         (("retention", "--older-than", "none", "--yes"), "takes an age"),
@@ -145,6 +147,45 @@ def test_a_store_that_is_not_there_is_not_made(store: EnrichmentStore, cli: Call
     assert (ran.code, ran.out) == (4, "")
     assert "no store at" in ran.err
     assert not Path("typo.duckdb").exists()
+
+
+def test_a_list_in_a_new_store_says_so(store: EnrichmentStore, cli: Callable[..., Ran]) -> None:
+    """A first list is legitimate, a mistyped name must be seen; nothing is taken off what is not there."""
+    ran = cli("suppress", "--undo", "omar@acme.example", "--store", "typo.duckdb")
+    assert (ran.code, ran.out) == (4, "")
+    assert "no store at" in ran.err
+    assert not Path("typo.duckdb").exists()
+    ran = cli("suppress", "omar@acme.example", "--store", "typo.duckdb")
+    assert ran.out == "1 identifier added to the list, which has 1 now\n"
+    assert ran.err == f"new store made: {Path('typo.duckdb').resolve()}\n"
+    assert cli("suppress", "jane@acme.example", "--store", "typo.duckdb").err == ""
+    assert store.suppressed() == 0
+
+
+@pytest.mark.parametrize("command", [("forget", "-y"), ("suppress",)])
+def test_rows_that_identify_nobody_are_told_or_left_out(
+    store: EnrichmentStore, cli: Callable[..., Ran], command: tuple[str, ...]
+) -> None:
+    """How many and which; with an option the others count. Nobody at all is refused with it, too."""
+    rows = ["omar@acme.example", "n/a", *["call him"] * 80, "", "jim"]
+    pl.DataFrame({"Email": rows, "City": "Bonn"}).write_csv("crm.csv")
+    ran = cli(*command, "--from", "crm.csv")
+    assert ran.code == 2
+    assert "82 of 84 rows identify nobody, counted from 1: 2, 3, 4, 5, 6 and 77 more." in ran.err
+    assert "leave them out with --skip-unusable; nothing was changed" in ran.err
+    ran = cli(*command, "--from", "crm.csv", "--skip-unusable")
+    assert (ran.code, ran.err) == (0, "82 rows identify nobody; left out\n")
+    people, hashes = store.stats().people, store.suppressed()
+    assert (people == 1, hashes > 0) == (command[0] == "forget", command[0] == "suppress")
+    pl.DataFrame({"Email": ["n/a"]}).write_csv("crm.csv")
+    ran = cli(*command, "--from", "crm.csv", "--skip-unusable")
+    assert (ran.code, ran.err) == (2, "error: No row of crm.csv identifies anybody. Nothing was changed.\n")
+
+
+def test_people_of_a_list_column_are_forgotten(store: EnrichmentStore, cli: Callable[..., Ran]) -> None:
+    """Each by all addresses of a row."""
+    pl.DataFrame({"mails": [["omar@acme.example", "o@x.example"], []]}).write_parquet("mails.parquet")
+    assert cli("forget", "--from", "mails.parquet", "-y") == Ran(0, "1 person forgotten\n", "")
 
 
 @pytest.mark.parametrize(("answer", "code", "left"), [("n\n", 2, 2), ("\x04", 2, 2), ("y\n", 0, 1)])

@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buena_pipeline.columns import LeadColumns, find_columns, require_columns
+from buena_pipeline.columns import (
+    LeadColumns,
+    describe_columns,
+    find_columns,
+    require_columns,
+    unread_columns,
+)
 from buena_pipeline.errors import ColumnError
 
 DATA = Path(__file__).parent / "data"
@@ -99,6 +105,34 @@ EXPORTS = {
         "Person - Name",
         "Person - Organization",
     ),
+    "hubspot-in-german": LeadColumns(
+        ("E-Mail",), "LinkedIn-URL", "Vorname", "Nachname", None, "Unternehmensname"
+    ),
+    "salesforce-report-in-german": LeadColumns(("E-Mail",), None, "Vorname", "Nachname", None, "Firma"),
+    "outlook-in-german": LeadColumns(
+        ("E-Mail-Adresse", "E-Mail 2: Adresse"), None, "Vorname", "Nachname", None, "Firma"
+    ),
+    "a-list-in-two-languages": LeadColumns(
+        ("E-Mail / Email",),
+        "LinkedIn Profil URL",
+        "Vorname / First Name",
+        "Nachname / Last Name",
+        None,
+        "Firma / Company",
+    ),
+    "hubspot-in-french": LeadColumns(
+        ("Adresse e-mail",), "URL du profil LinkedIn", "Prénom", "Nom", None, "Nom de l'entreprise"
+    ),
+    "outlook-in-french": LeadColumns(("Adresse de messagerie",), None, "Prénom", "Nom", None, "Société"),
+    "salesforce-report-in-french": LeadColumns(
+        ("Courriel",), None, "Prénom", "Nom de famille", None, "Nom du compte"
+    ),
+    "hubspot-in-spanish": LeadColumns(
+        ("Correo",), "Perfil de LinkedIn", "Nombre", "Apellidos", None, "Nombre de la empresa"
+    ),
+    "outlook-in-spanish": LeadColumns(
+        ("Dirección de correo electrónico",), None, "Nombre", "Apellidos", None, "Organización"
+    ),
     "a-list-bought-at-a-fair": LeadColumns(("Mail",), None, "First", "Last", None, "Employer"),
 }
 
@@ -141,6 +175,19 @@ def test_tables_of_other_tools(file: str, emails: tuple[str, ...]) -> None:
         "Contact Email",
         "ｅｍａｉｌ",
         "Other Email 3",
+        "E-Mail (geschäftlich)",
+        "Geschäftliche E-Mail-Adresse",
+        "E-Mail privat",
+        "Mailadresse",
+        "Adresse mail",
+        "Courriel",
+        "E-mail professionnel",
+        "Adresse électronique",
+        "Correo electrónico",
+        "Correo electrónico del trabajo",
+        "Correo 2",
+        "Kontakt: E-Mail",
+        "Email / Correo",
     ],
 )
 def test_email_headers(header: str) -> None:
@@ -167,6 +214,16 @@ def test_email_headers(header: str) -> None:
         "Emails sent",
         "LinkedIn Bio",
         "Email Opened",
+        "E-Mail-Status",
+        "Firmen-E-Mail",
+        "E-Mail der Firma",
+        "Adresse",
+        "Messagerie",
+        "Correo postal",
+        "Tipo de correo",
+        "LinkedIn Unternehmen",
+        "URL LinkedIn de l'entreprise",
+        "Email / Phone",
     ],
 )
 def test_what_only_looks_like_an_identifier(header: str) -> None:
@@ -181,6 +238,69 @@ def test_what_only_looks_like_an_identifier(header: str) -> None:
 def test_what_only_looks_like_a_company(header: str) -> None:
     """Columns about the company are not taken for its name."""
     assert find_columns(table("Email", header)).company is None
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("Email;Nom;Prénom", {"first_name": "Prénom", "last_name": "Nom"}),
+        ("Email;Nom", {}),  # of a person or of a firm, nobody knows
+        ("Email;Nom;Société", {"company": "Société"}),
+        ("Email;Nom;Nom de famille;Prénom", {"first_name": "Prénom", "last_name": "Nom de famille"}),
+        ("Email;Nombre;Apellido", {"first_name": "Nombre", "last_name": "Apellido"}),
+        ("Email;Nombre;Empresa", {"company": "Empresa"}),
+        ("Email;Name;Vorname", {"first_name": "Vorname", "full_name": "Name"}),
+        (
+            "Email;Vorname;Nachname;Name",
+            {"first_name": "Vorname", "last_name": "Nachname", "full_name": "Name"},
+        ),
+        ("Email;Vorname/Nachname", {"full_name": "Vorname/Nachname"}),
+        ("Email;Nom / Prénom", {}),  # the last name first: it would be split the wrong way round
+        ("Email;Nachname, Vorname", {}),
+        ("Email;First / Last", {}),
+        ("Email;Nom / Name;Vorname / Prénom", {"first_name": "Vorname / Prénom"}),
+        ("Email;Firma", {"company": "Firma"}),
+        ("Email;Nombre;Apellidos;Firma", {"first_name": "Nombre", "last_name": "Apellidos"}),  # a signature
+        ("Email;Company;Firma", {"company": "Company"}),
+        ("Email;Firmengröße;Unternehmens-ID;Nom du produit;Nombre de usuario", {}),
+        ("Email;Name / Firma;Company / Phone", {}),
+    ],
+)
+def test_what_other_languages_mean(names: str, expected: dict[str, str]) -> None:
+    """Words that mean several things count only beside what makes them clear, and never wrongly."""
+    found = find_columns(table(*names.split(";"))).as_overrides()
+    assert found.pop("email") == "Email"
+    assert found == expected
+
+
+def test_two_candidates_of_other_languages_are_named() -> None:
+    """As in English; they are not guessed at either."""
+    for names in (("Firma", "Unternehmen"), ("Société", "Entreprise"), ("Firma / Company", "Arbeitgeber")):
+        with pytest.raises(ColumnError, match="could each be the company"):
+            find_columns(table("Email", *names))
+
+
+@pytest.mark.parametrize(
+    ("names", "overrides", "expected"),
+    [
+        ("E-Mail;Li-Profil (LinkedIn)", {}, {"Li-Profil (LinkedIn)": "linkedin_url"}),
+        ("LinkedIn;Mail vom Vertrieb;Unternehmen (lt. Website)", {}, {"Mail vom Vertrieb": "email"}),
+        ("Email;Bevorzugte Firma;URL", {}, {"Bevorzugte Firma": "company", "URL": "linkedin_url"}),
+        ("Email;Vorname;Name", {}, {"Name": "last_name"}),
+        ("Email;Vorname;Nachname;Name", {}, {}),
+        ("Email;Company;Firma", {}, {"Firma": "company"}),
+        ("Email;Company;Firma", {"company": "Company"}, {}),
+        ("Email;Firma x", {"company": None}, {}),
+        ("Email;Email Status;Company Size;Company Linkedin Url;Owner;Lead Owner Name;City", {}, {}),
+        ("Email;Nom", {}, {"Nom": "full_name"}),
+    ],
+)
+def test_what_was_perhaps_overlooked(
+    names: str, overrides: dict[str, str | None], expected: dict[str, str]
+) -> None:
+    """Headers that look as if they said who a lead is, unless that is settled or they are about something."""
+    schema = table(*names.split(";"))
+    assert unread_columns(schema, find_columns(schema, overrides), overrides) == expected
 
 
 def test_email_columns_stay_in_table_order() -> None:
@@ -288,7 +408,7 @@ def test_dtypes_that_can_be_text(dtype: pl.DataType) -> None:
 @pytest.mark.parametrize(
     ("values", "cure"),
     [
-        ([["a@x.com"]], r'pl.col\("Email"\).list.join'),
+        ([[1]], r'pl.col\("Email"\).list.join'),
         (pl.Series([["a"]], dtype=pl.Array(pl.String, 1)), "arr.join"),
         ([{"value": "a"}], "struct.field"),
         ([b"a"], "cast"),
@@ -303,6 +423,21 @@ def test_dtypes_that_cannot(values: list[object], cure: str) -> None:
         find_columns(schema)
     assert f'Column "Email" is {schema["Email"]}' in str(caught.value)
     assert caught.value.columns == ("Email",)
+
+
+@pytest.mark.parametrize("inner", [pl.String, pl.Categorical, pl.Null])
+def test_a_list_of_addresses_is_several_of_them(inner: type[pl.DataType]) -> None:
+    """Where no column has one text a row; such a column is better, whatever else looks like an address."""
+    schema = pl.Schema({"mails": pl.List(inner), "Company": pl.String})
+    assert find_columns(schema).email == ("mails",)
+    more = pl.Schema(
+        {**schema, "email": pl.String, "Email ": pl.String, "Email 2": pl.Struct({"v": pl.String})}
+    )
+    assert find_columns(more).email == ("email", "Email ")
+    assert find_columns(more, {"email": ["mails", "email"]}).email == ("mails", "email")
+    assert unread_columns(more, find_columns(more)) == {}
+    with pytest.raises(ColumnError, match=r"list\.join"):
+        find_columns(schema, {"email": None, "full_name": "mails", "company": "Company"})
 
 
 def test_nested_columns_that_are_not_used_do_no_harm() -> None:
@@ -326,3 +461,29 @@ def test_any_header_is_understood_or_refused_in_words(names: list[str]) -> None:
     assert found.can_identify
     assert set(found.names) <= set(names)
     assert len(set(found.names)) == len(found.names)
+
+
+@given(st.lists(st.text(max_size=20), unique=True, max_size=12))
+def test_what_was_overlooked_is_of_the_table(names: list[str]) -> None:
+    """Whatever the headers are."""
+    columns = LeadColumns(email=tuple(names[:1]), company=names[1] if len(names) > 1 else None)
+    unread = unread_columns(table(*names), columns)
+    assert set(unread) <= set(names)
+    assert set(unread.values()) <= {
+        "linkedin_url",
+        "first_name",
+        "last_name",
+        "full_name",
+        "company",
+        "email",
+    }
+
+
+def test_a_header_moves_no_cursor() -> None:
+    """What is said of columns stays on its line, whatever a spreadsheet has in them."""
+    lines = describe_columns({"email": "E\nMail"}, {"Li\x1b[2J": "linkedin_url"}, invalid=1)
+    assert lines == [
+        ("read", "email = E Mail"),
+        ("perhaps", 'columns={"linkedin_url": "Li [2J"}: it was not read so, and 1 row is invalid'),
+    ]
+    assert len(describe_columns({"email": "Mail"}, {"Li": "linkedin_url"}, invalid=0)) == 1

@@ -88,7 +88,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     leads = pl.read_csv("leads.csv")
-    leads.with_columns(country=pl.lit("DE")).write_parquet("leads.parquet")
+    leads.with_columns(Country=pl.lit("Germany")).write_parquet("leads.parquet")
     leads.head(3).select("Work Email").write_csv("objections.csv")
     (tmp_path / "model.toml").write_text("cap = 30\n", encoding="utf-8")
     with Sandbox() as vendor:

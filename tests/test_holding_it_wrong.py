@@ -41,12 +41,17 @@ from buena_pipeline.errors import (
     StoreVersionError,
 )
 from buena_pipeline.files import read_table
+from buena_pipeline.sandbox import Fault
 from buena_pipeline.settings import resolve_base_url
 from buena_pipeline.unreached import why
 from buena_pipeline.wire import interpret
 
 ROOT = Path(__file__).parents[1]
 SECRET = "jane.doe@acme.example"
+_PYTHON = (
+    *("columns=", "prefix=", "api_key=", "=True", "enrich_frame", "score_frame", "BuenaClient"),
+    *("pl.col", "frame.drop", "Traceback"),
+)
 LEADS = pl.DataFrame({"email": [SECRET, "bob@acme.example"], "deal": [1, 2]})
 
 
@@ -215,6 +220,21 @@ def test_a_model_that_is_none() -> None:
     refused(lambda: score_frame(LEADS, model="model.toml"), InputError, "ScoringModel.from_toml", "not str")
 
 
+def test_a_column_that_was_overlooked() -> None:
+    """The plan has what was read, as ``columns=`` takes it, and what was not; a notebook shows both."""
+    leads = pl.DataFrame({"E-Mail": [SECRET, None], "Mail": [None, None], "Li <b> (LinkedIn)": [None, "x"]})
+    plan = plan_frame(leads)
+    assert plan.columns == {"email": ["E-Mail", "Mail"]}
+    assert plan.unread == {"Li <b> (LinkedIn)": "linkedin_url"}
+    assert plan_frame(leads, columns=plan.columns) == plan_frame(leads, columns=dict(plan.columns))
+    assert isinstance(hash(plan), int)
+    html = plan._repr_html_()
+    assert "read: email = E-Mail, email = Mail" in html
+    assert "Li &lt;b&gt; (LinkedIn)" in html
+    given = plan_frame(leads, columns={**plan.columns, "linkedin_url": "Li <b> (LinkedIn)"})
+    assert (given.people, given.unread) == (1, {})
+
+
 # --- in Python: the store --------------------------------------------------------------------------------
 
 
@@ -277,6 +297,28 @@ def test_queries_that_are_none(store: EnrichmentStore) -> None:
         store.sql("from 'nope.csv'")
 
 
+def test_csv_files_that_a_query_cannot_read(store: EnrichmentStore) -> None:
+    """The line and what to say of the file, but nothing that stands in it."""
+    store.stats()
+    Path("latin.csv").write_bytes(f"Name,Mail\nJ\xfcrgen,{SECRET}\n".encode("latin-1"))
+    Path("ragged.csv").write_text(f"a,b\n1,2\n{SECRET},2,3\n")
+    Path("quoted.csv").write_text(f'a;b\n1;2\n"{SECRET}\n')
+    typed = ", columns={'a': 'int', 'b': 'int'}"
+    for name, more, words in (
+        ("latin", "", ["not UTF-8", "encoding='latin-1'"]),
+        (
+            "ragged",
+            typed.replace("int", "varchar") + ", auto_detect=false, header=true",
+            ["line 3", "delim=';'"],
+        ),
+        ("quoted", typed, ["cannot be read", "delim=';'"]),
+    ):
+        query = f"from read_csv('{name}.csv'{more})"
+        refused(lambda query=query: store.sql(query), QueryError, *words)
+    read = store.sql("from read_csv('latin.csv', encoding='latin-1')")
+    assert read["Name"].to_list() == ["Jürgen"]
+
+
 def test_exports_to_nowhere(store: EnrichmentStore) -> None:
     """A file in the place of the folder, and what is no path."""
     store.stats()
@@ -319,6 +361,12 @@ def test_a_redirect_is_not_followed_and_says_where_it_may_lead() -> None:
 
 
 # --- files -----------------------------------------------------------------------------------------------
+
+
+def test_what_is_no_path() -> None:
+    """Of a file to read."""
+    for path in (None, 3, LEADS):
+        refused(lambda path=path: read_table(path), InputError, "takes the path of a file, not")
 
 
 def test_files_that_cannot_be_read() -> None:
@@ -376,6 +424,19 @@ def shell(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
             "choose another prefix, such as --prefix again_.",
         ),
         ("give its key as encryption_key= or BUENA_STORE_KEY.", "give its key as BUENA_STORE_KEY."),
+        (
+            "perhaps charged already by the request of 10:00 UTC; retry_unknown=True buys again",
+            "perhaps charged already by the request of 10:00 UTC; --retry-unknown buys again",
+        ),
+        ("the budget daily_credits is used up for today", "the budget --daily-credits is used up for today"),
+        (
+            "It is damaged. Run that without enrichment to see where: collect() tells. What was bought ...",
+            "It is damaged. What was bought ...",
+        ),
+        (
+            'The column x is String, no numbers: cast it, with pl.col("x").cast(pl.Float64).',
+            "The column x is String, no numbers: cast it in the file.",
+        ),
         ("nothing of that", "nothing of that"),
     ],
 )
@@ -389,19 +450,43 @@ def test_no_message_at_the_shell_speaks_python() -> None:
     Path("two.csv").write_text("Company,Organization,Email\nA,B,x@y.example\n")
     Path("clash.csv").write_text("Email,buena_status\nx@y.example,ok\n")
     Path("leads.csv").write_text("Email\nx@y.example\n")
+    Path("scored.csv").write_text(
+        "Email,buena_status,buena_score,buena_score_title\nx@y.example,cached,1,1\n"
+    )
+    pl.DataFrame({"email": [{"value": "x@y.example"}]}).write_parquet("nested.parquet")
+    pl.DataFrame({"email": [b"x@y.example"]}).write_parquet("binary.parquet")
     for args, word in {
         ("plan", "two.csv"): "--column company=Company",
         ("plan", "clash.csv"): "--prefix again_",
         ("enrich", "leads.csv", "-o", "out.csv"): "export BUENA_API_KEY=bna_...",
         ("score", "leads.csv", "-o", "out.csv"): "buena-pipeline enrich",
         ("enrich", "leads.csv", "-o", "out.csv", "--model", "m.toml"): "add --score",
+        ("score", "scored.csv", "-o", "out.csv"): "buena_score, buena_score_title. Drop them first.",
+        ("plan", "nested.parquet"): "Make it text in the file, or read another column: --column FIELD=NAME.",
+        ("plan", "binary.parquet"): "Make it text in the file",
+        ("report", "leads.csv", "-o", "out.html"): "score it with buena-pipeline score",
         ("enrich", "leads.csv", "-o", "."): "is a folder: name a file in it",
     }.items():
         done = shell(*args)
         assert (done.returncode, done.stdout) == (2, "")
         assert word in done.stderr
-        for python in ("columns=", "prefix=", "api_key=", "enrich_frame", "Traceback"):
-            assert python not in done.stderr
+        for python in _PYTHON:
+            assert python not in done.stderr, done.stderr
+
+
+def test_what_a_run_says_of_unknown_outcomes_speaks_of_options(sandbox: Sandbox) -> None:
+    """In the summary of a plan and of a run, which print reasons as the library has them."""
+    LEADS.write_csv("leads.csv")
+    env = {"BUENA_API_KEY": sandbox.api_key, "BUENA_BASE_URL": sandbox.url}
+    sandbox.inject(Fault("reset_after"))
+    assert shell("enrich", "leads.csv", "-o", "out.csv", **env).returncode == 5
+    done = shell("enrich", "leads.csv", "-o", "out.csv", **env)
+    assert done.returncode == 5
+    told = " ".join(done.stderr.split())
+    assert "2 people; another run buys them only when the balance" in told
+    assert "see buena-pipeline ledger. --retry-unknown buys them at once, and may pay twice" in told
+    for python in _PYTHON:
+        assert python not in done.stderr, done.stderr
 
 
 def test_a_fault_of_our_own_is_one_line(

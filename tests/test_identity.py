@@ -691,3 +691,14 @@ def test_the_example_table_is_as_messy_as_the_real_thing() -> None:
     assert "key_email_2" in keys.columns
     assert keys.select(pl.all_horizontal(pl.all().is_null()).sum()).item() >= 10
     assert rows["key_email_0"].drop_nulls().is_duplicated().sum() > 50
+
+
+def test_a_list_of_addresses_reads_as_the_text_that_has_them_all() -> None:
+    """Nulls and empty lists say nothing."""
+    lists = [["Jane@acme.example", None, "jd@home.example"], [], None, [None], ["bo@b.example"]]
+    table = pl.DataFrame({"mails": lists}, schema={"mails": pl.List(pl.String)})
+    columns = LeadColumns(email=("mails",))
+    rows = identify(table, columns)
+    assert rows.equals(identify(table.with_columns(pl.col("mails").list.join(";")), columns))
+    assert rows["key_email_1"].to_list() == ["jd@home.example", *[None] * 4]
+    assert identify(table.lazy(), columns).collect().equals(rows)

@@ -87,7 +87,7 @@ def test_the_code_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
     leads = (ROOT / "examples" / "leads.csv").read_text(encoding="utf-8")
     (tmp_path / "leads.csv").write_text(leads, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    pl.read_csv("leads.csv").with_columns(country=pl.lit("DE")).write_parquet("leads.parquet")
+    pl.read_csv("leads.csv").with_columns(Country=pl.lit("Germany")).write_parquet("leads.parquet")
     names: dict[str, object] = {}
     blocks = python_blocks("README.md")
     assert len(blocks) == 5

@@ -115,7 +115,9 @@ def _show_warning(  # noqa: PLR0917 - the signature of warnings.showwarning
     """Ours as one line, as of an error: where in the library it comes from tells a user nothing."""
     ours = issubclass(category, JournalWarning)
     shown = (
-        f"warning: {message}\n" if ours else warnings.formatwarning(message, category, filename, lineno, line)
+        f"warning: {as_on_the_shell(str(message))}\n"
+        if ours
+        else warnings.formatwarning(message, category, filename, lineno, line)
     )
     (file or sys.stderr).write(shown)
 

@@ -12,11 +12,17 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from buena_pipeline.columns import describe_columns
 from buena_pipeline.files.plain import CONTROLS, plain_columns
 from buena_pipeline.result import EnrichmentPlan, EnrichmentReport
 
 _MIN_COLUMN: Final = 12
 _PLAIN_WIDTH: Final = 100
+_UNKNOWN: Final = (
+    "another run buys them only when the balance, which later answers tell, shows that they were not "
+    "charged: see buena-pipeline ledger. retry_unknown=True buys them at once, and may pay twice"
+)
+"""What helps where the outcome of requests is unknown, since to run again alone does not."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -104,6 +110,7 @@ def describe_plan(plan: EnrichmentPlan) -> list[tuple[str, str]]:
         plan: of ``Enricher.plan``.
     """
     return [
+        *describe_columns(plan.columns, plan.unread, invalid=plan.invalid),
         ("rows", f"{plan.rows:,}{_rows_note(plan.duplicates, plan.invalid)}"),
         ("people", f"{plan.people:,}"),
         ("from the store", f"{plan.cached:,}"),
@@ -143,7 +150,7 @@ def describe_report(report: EnrichmentReport) -> list[tuple[str, str]]:
             if report.credits_unknown
             else ""
         )
-        lines.append(("perhaps charged", f"{report.unknown:,} people{most}; see the ledger in the store"))
+        lines.append(("perhaps charged", f"{report.unknown:,} people{most}; {_UNKNOWN}"))
     if report.resume_at is not None:
         lines.append(("run again after", f"{report.resume_at:%Y-%m-%d %H:%M:%S} UTC"))
     return lines

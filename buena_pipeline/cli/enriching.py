@@ -10,7 +10,14 @@ from typing import Annotated
 import typer
 
 from buena_pipeline.cli import options
-from buena_pipeline.cli.display import console, describe_plan, describe_report, facts, frame_table, short_path
+from buena_pipeline.cli.display import (
+    console,
+    describe_plan,
+    describe_report,
+    facts,
+    frame_table,
+    short_path,
+)
 from buena_pipeline.cli.progress import show_progress
 from buena_pipeline.cli.runs import (
     best_people,
@@ -21,7 +28,9 @@ from buena_pipeline.cli.runs import (
     make_scorer,
     sandbox_client,
 )
+from buena_pipeline.cli.wording import lines_on_the_shell
 from buena_pipeline.client import BuenaClient
+from buena_pipeline.columns import describe_columns, unread_columns
 from buena_pipeline.enrich import Enricher
 from buena_pipeline.errors import FileFormatError, InputError
 from buena_pipeline.files import check_output, read_table, scan_table, write_table
@@ -59,6 +68,7 @@ def enrich(
     """
     if model is not None and not score:
         raise InputError("--model says how to score: add --score, or leave it out.")
+    options.require_apart(source, output)
     table = scan_table(source)
     check_output(output, table)
     scored = make_scorer(table, model=model, prefix=prefix) if score else None
@@ -83,6 +93,8 @@ def enrich(
             max_wait=max_wait,
             progress=stack.enter_context(show_progress(messages, quiet=quiet)),
         )
+        schema = table.collect_schema()
+        columns = enricher.check(schema)
         result = enricher.run(table)
     try:
         write_table(scored(result.frame) if scored else result.frame, output)
@@ -92,8 +104,10 @@ def enrich(
             "nothing."
         ) from None
     if not quiet:
+        unread = unread_columns(schema, columns, enricher.columns)
+        read = describe_columns(columns.as_overrides(), unread, invalid=result.report.invalid)
         places = [("store", short_path(enricher.store.path)), ("output", str(output))]
-        messages.print(facts([*describe_report(result.report), *places]))
+        messages.print(facts([*lines_on_the_shell([*read, *describe_report(result.report)]), *places]))
     end_run(result.report)
 
 
@@ -130,7 +144,7 @@ def plan(
         priority=priority,
         prefix=prefix,
     )
-    console().print(facts(describe_plan(enricher.plan(table))))
+    console().print(facts(lines_on_the_shell(describe_plan(enricher.plan(table)))))
 
 
 def score(
@@ -144,6 +158,7 @@ def score(
 
     Sends nothing and needs no key.
     """
+    options.require_apart(source, output)
     table = with_lists(read_table(source), f"{prefix}skills")
     check_output(output, table)
     scored = score_frame(table, model=load_model(model), prefix=prefix)
@@ -173,18 +188,21 @@ def demo(
     table = read_table(path)
     out, messages = console(), console(stderr=True)
     with ExitStack() as stack:
-        client = BuenaClient() if live else sandbox_client(stack, table.height)
-        stack.enter_context(client)
+        place = EnrichmentStore(store if live else store or Path("demo.duckdb"))
+        client = stack.enter_context(BuenaClient()) if live else sandbox_client(stack, table.height, place)
         if not live:
             unused = (
                 "; BUENA_API_KEY is set, but used only with --live" if os.environ.get("BUENA_API_KEY") else ""
             )
             messages.print(f"{path}, enriched by a sandbox on this machine{unused}", soft_wrap=True)
         progress = stack.enter_context(show_progress(messages))
-        place = store if live else store or Path("demo.duckdb")
         enricher = Enricher(client, place, progress=progress)
         result = enricher.run(table)
     out.print(frame_table(best_people(score_frame(result.frame)), width=out.width))
     out.print()
-    out.print(facts([*describe_report(result.report), ("store", short_path(enricher.store.path))]))
+    out.print(
+        facts(
+            [*lines_on_the_shell(describe_report(result.report)), ("store", short_path(enricher.store.path))]
+        )
+    )
     end_run(result.report)

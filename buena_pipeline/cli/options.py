@@ -150,5 +150,26 @@ def parse_priority(frame: pl.LazyFrame, column: str | None) -> pl.Expr | None:
     return number
 
 
+def require_apart(source: Path, output: Path) -> None:
+    """Check that a command does not write over the table it reads, also by way of a link.
+
+    Args:
+        source: the table it reads.
+        output: where it writes.
+
+    Raises:
+        InputError: if they are one file.
+
+    Example:
+        >>> require_apart(Path("leads.csv"), Path("enriched.csv"))
+    """
+    if source.exists() and output.exists() and source.samefile(output):
+        other = output.with_name(f"{output.stem}-new{output.suffix}")
+        raise InputError(
+            f"{output} is the table that is read: it would be replaced. Nothing was sent or written. Name "
+            f"another file, such as -o {other}."
+        )
+
+
 def _no_duration(text: str, option: str) -> timedelta:
     raise InputError(f"{option} takes a number with s, m, h, d or w, such as 90d, or none; not {text!r}.")

@@ -13,6 +13,7 @@ from buena_pipeline.cli.display import console
 from buena_pipeline.errors import InputError
 from buena_pipeline.files import read_table
 from buena_pipeline.store import EnrichmentStore
+from buena_pipeline.store.subjects import unusable_rows
 
 Who = Annotated[
     list[str] | None,
@@ -22,6 +23,9 @@ Source = Annotated[
     Path | None,
     typer.Option("--from", metavar="FILE", help="A table with one person a row.", show_default=False),
 ]
+SkipUnusable = Annotated[
+    bool, typer.Option("--skip-unusable", help="Leave out rows of FILE that identify nobody.")
+]
 Confirmed = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -30,6 +34,7 @@ def forget(
     *,
     source: Source = None,
     column: options.Column = None,
+    skip_unusable: SkipUnusable = False,
     store: options.Store = None,
     yes: Confirmed = False,
     lock_timeout: options.LockTimeout = options.LOCK_TIMEOUT,
@@ -38,7 +43,7 @@ def forget(
 
     The ledger keeps what they cost. To keep them from being bought again, suppress them first.
     """
-    people, columns = _people(who, source, column)
+    people, columns = _people(who, source, column, skip_unusable=skip_unusable)
     place = EnrichmentStore(store, lock_timeout=lock_timeout)
     _confirm(f"Erase these people from {place.path} for good, with all that was paid for them?", yes=yes)
     _say(_count(place.forget(people, columns=columns), "person", "people") + " forgotten")
@@ -49,6 +54,7 @@ def suppress(
     *,
     source: Source = None,
     column: options.Column = None,
+    skip_unusable: SkipUnusable = False,
     undo: Annotated[bool, typer.Option("--undo", help="Take them off the list.")] = False,
     store: options.Store = None,
     lock_timeout: options.LockTimeout = options.LOCK_TIMEOUT,
@@ -58,13 +64,18 @@ def suppress(
     The list holds keyed hashes of what identifies them, nothing else. What the store has of them stays:
     forget erases it.
     """
-    people, columns = _people(who, source, column)
+    people, columns = _people(who, source, column, skip_unusable=skip_unusable)
     place = EnrichmentStore(store, lock_timeout=lock_timeout)
+    if undo and not place.path.exists():  # a mistyped name must not look like success
+        EnrichmentStore(store, read_only=True, lock_timeout=lock_timeout).suppressed()
+    made = not place.path.exists()
     changed = (place.unsuppress if undo else place.suppress)(people, columns=columns)
     _say(
         f"{_count(changed, 'identifier')} {'taken off' if undo else 'added to'} the list, "
         f"which has {place.suppressed():,} now"
     )
+    if made:
+        _say(f"new store made: {place.path}", stderr=True)
 
 
 def retention(
@@ -87,12 +98,30 @@ def retention(
 
 
 def _people(
-    who: list[str] | None, source: Path | None, column: list[str] | None
+    who: list[str] | None, source: Path | None, column: list[str] | None, *, skip_unusable: bool
 ) -> tuple[Any, dict[str, str | list[str] | None] | None]:
     """Who is meant, and which columns say so."""
-    if bool(who) == bool(source):
-        raise InputError("Say who: e-mail addresses or LinkedIn profile URLs, or a table with --from FILE.")
-    return read_table(source) if source else who, options.parse_columns(column or ())
+    if who and source:
+        raise InputError("Say who by WHO or by --from FILE, not by both. Nothing was changed.")
+    if skip_unusable and not source:
+        raise InputError("--skip-unusable is about the rows of a table: it takes --from FILE.")
+    columns = options.parse_columns(column or ())
+    if source is None:
+        if not who:
+            raise InputError(
+                "Say who: e-mail addresses or LinkedIn profile URLs, or a table with --from FILE."
+            )
+        return who, columns
+    table = read_table(source)
+    if skip_unusable:
+        unusable = unusable_rows(table, columns)
+        if table.height and unusable.all():
+            raise InputError(f"No row of {source} identifies anybody. Nothing was changed.")
+        if unusable.any():
+            number = _count(int(unusable.sum()), "row identifies", "rows identify")
+            _say(f"{number} nobody; left out", stderr=True)
+        table = table.filter(~unusable)
+    return table, columns
 
 
 def _confirm(question: str, *, yes: bool) -> None:
@@ -115,5 +144,5 @@ def _count(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
-def _say(text: str) -> None:
-    console().print(text, soft_wrap=True)
+def _say(text: str, *, stderr: bool = False) -> None:
+    console(stderr=stderr).print(text, soft_wrap=True)

@@ -14,12 +14,13 @@ import polars as pl
 import typer
 
 import buena_pipeline
-from buena_pipeline.cli.display import console, describe_report, facts
+from buena_pipeline.cli.display import console, describe_report, facts, short_path
 from buena_pipeline.cli.exits import INTERRUPTED, PARTIAL, TERMINATED
 from buena_pipeline.cli.options import MAX_WAIT, parse_columns, parse_duration, parse_priority
-from buena_pipeline.client import BuenaClient
+from buena_pipeline.cli.wording import lines_on_the_shell
+from buena_pipeline.client import BuenaClient, account_name
 from buena_pipeline.enrich import Enricher
-from buena_pipeline.errors import FileFormatError
+from buena_pipeline.errors import FileFormatError, InputError
 from buena_pipeline.interrupt import Interrupted, Terminated
 from buena_pipeline.result import EnrichmentReport
 from buena_pipeline.schema import ENRICHED
@@ -100,7 +101,7 @@ def end_early(stop: Interrupted | Terminated) -> NoReturn:
     Not by way of ``sys.exit``: that would wait for requests whose answers nobody waits for any more.
     """
     messages = console(stderr=True)
-    messages.print(facts(describe_report(stop.report)))
+    messages.print(facts(lines_on_the_shell(describe_report(stop.report))))
     messages.print(
         "stopped: what was bought is in the store; the same command goes on from there", soft_wrap=True
     )
@@ -109,12 +110,45 @@ def end_early(stop: Interrupted | Terminated) -> NoReturn:
     os._exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
 
 
-def sandbox_client(stack: ExitStack, rows: int) -> BuenaClient:
-    """A client of a sandbox that runs as long as the stack, without limits and with credits enough."""
+def sandbox_client(stack: ExitStack, rows: int, store: EnrichmentStore) -> BuenaClient:
+    """A client of a sandbox that runs as long as the stack, without limits and with credits enough.
+
+    Raises:
+        InputError: as ``require_invented`` does.
+    """
     from buena_pipeline.sandbox import Sandbox
 
     vendor = stack.enter_context(Sandbox(limits=None, credits=max(100_000, rows)))
-    return BuenaClient(vendor.api_key, vendor.url, limits=None)
+    client = BuenaClient(vendor.api_key, vendor.url, limits=None)
+    stack.callback(client.close)
+    require_invented(store, client, vendor.api_key)
+    return client
+
+
+def require_invented(store: EnrichmentStore, client: BuenaClient, vendor_key: str) -> None:
+    """Check that invented people do not come among others.
+
+    Args:
+        store: where they would go.
+        client: of a sandbox.
+        vendor_key: the key that the sandbox takes.
+
+    Raises:
+        InputError: if the store holds requests of an account that is no such sandbox of this machine.
+    """
+    if not store.path.exists():
+        return
+    before, _, after = client.base_url.rpartition(":")
+    path = after.lstrip("0123456789")  # each sandbox listens where there is room
+    sandboxes = [account_name(f"{before}:{port}{path}", vendor_key) for port in range(1, 2**16)]
+    books = EnrichmentStore(store.path, read_only=True)
+    accounts = books.ledger().select("account").unique()
+    if accounts.filter(~pl.col("account").is_in(sandboxes).fill_null(value=False)).height:
+        raise InputError(
+            f"{short_path(store.path)} holds requests of another account, where the demo's invented people "
+            "do not belong. Nothing was changed. Leave --store out, or name another file; --live buys from "
+            "the vendor."
+        )
 
 
 def example_leads() -> Path:

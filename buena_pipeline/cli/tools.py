@@ -158,7 +158,7 @@ def doctor(
     """
     out, failed = console(), False
     for check in examine(store, lock_timeout=lock_timeout):
-        advice = f"\n{'':19}-> {check.advice}" if check.advice else ""
+        advice = f"\n{'':19}-> {as_on_the_shell(check.advice)}" if check.advice else ""
         finding = as_on_the_shell(check.finding)
         out.print(f"{check.level:<5} {check.name:<12} {finding}{advice}", soft_wrap=True)
         failed |= check.level == "fail"

@@ -16,7 +16,7 @@ from typing import Final
 
 import polars as pl
 
-from buena_pipeline.errors import BuenaError, FileFormatError, MissingExtraError
+from buena_pipeline.errors import BuenaError, FileFormatError, InputError, MissingExtraError
 from buena_pipeline.files.delimited import parse_delimited
 from buena_pipeline.files.objects import read_lines, read_objects
 from buena_pipeline.files.plain import json_ready, plain_columns
@@ -46,6 +46,7 @@ def read_table(path: Path | str) -> pl.DataFrame:
         way through; the other formats bring their own dtypes.
 
     Raises:
+        InputError: if that is no path.
         FileFormatError: if the file is missing, empty or broken, or its ending is none of these. It names the
             line, where there are lines.
 
@@ -57,6 +58,9 @@ def read_table(path: Path | str) -> pl.DataFrame:
         ...     read_table(path).rows()
         [('jane@acme.example', '007')]
     """
+    given: object = path
+    if not isinstance(given, str | os.PathLike):
+        raise InputError(f"read_table takes the path of a file, not {type(path).__name__}.")
     path = Path(path)
     file_format = _readable(path)
     with _explained(f"{path} cannot be read"):

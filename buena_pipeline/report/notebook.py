@@ -7,6 +7,7 @@ from typing import Final
 import polars as pl
 from great_tables import GT
 
+from buena_pipeline.columns import describe_columns
 from buena_pipeline.report.figures import Told
 from buena_pipeline.result import EnrichmentPlan, EnrichmentReport
 
@@ -99,8 +100,9 @@ def _plan_lines(plan: EnrichmentPlan) -> list[Line]:
         ("deferred", plan.deferred, f"{plan.unknown:,} perhaps charged already" if plan.unknown else ""),
         ("suppressed", plan.suppressed, "on the do-not-enrich list"),
     ]
+    columns = dict(describe_columns(plan.columns, plan.unread, invalid=plan.invalid))
     return [
-        *_rows(plan),
+        *_rows(plan, read=f"read: {columns['read']}", perhaps=columns.get("perhaps", "")),
         *_of_people(plan, people),
         (
             "Credits",
@@ -122,8 +124,12 @@ def _plan_lines(plan: EnrichmentPlan) -> list[Line]:
 _UNKNOWN: Final = "people of requests of unknown outcome; see the ledger"
 
 
-def _rows(told: Told) -> list[Line]:
-    lines = [("rows", told.rows, ""), ("duplicates", told.duplicates, ""), ("invalid", told.invalid, "")]
+def _rows(told: Told, *, read: str = "", perhaps: str = "") -> list[Line]:
+    lines = [
+        ("rows", told.rows, read),
+        ("duplicates", told.duplicates, ""),
+        ("invalid", told.invalid, perhaps),
+    ]
     return [("Rows", what, count, _share(count, told.rows), note) for what, count, note in lines]
 
 

@@ -215,7 +215,23 @@ def _said(error: duckdb.Error) -> str:
         return text
     if isinstance(error, duckdb.ConversionException):
         return "a value cannot be converted to the type asked for; try_cast makes it null instead."
+    if about_a_file := _said_of_a_csv(text):
+        return about_a_file
     return f"{text.partition(':')[0]}, at a value that is not shown here."
+
+
+def _said_of_a_csv(text: str) -> str | None:
+    """Where a CSV file is not as it is read, and what to do; None if it is about something else."""
+    line = re.search(r"CSV Error on Line: (\d+)", text)
+    where = f" in line {line[1]}" if line else ""
+    if "not utf-8 encoded" in text:
+        return f"the CSV file is not UTF-8{where}: say so, as in read_csv('leads.csv', encoding='latin-1')."
+    if line or "Error when sniffing file" in text:
+        return (
+            f"the CSV file cannot be read{where}: say how it is made, as in read_csv('leads.csv', delim=';', "
+            "quote='\"', encoding='latin-1')."
+        )
+    return None
 
 
 def _key_mistake(text: str) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from buena_pipeline.columns import LEAD_COLUMNS, LeadColumns, find_columns
+from buena_pipeline.columns import LEAD_COLUMNS, LeadColumns, find_columns, text_of
 from buena_pipeline.errors import InputError
 from buena_pipeline.identity import identify
 from buena_pipeline.schema import KEY_KINDS
@@ -42,6 +42,8 @@ def subject_keys(who: Any, columns: Mapping[str, str | Sequence[str] | None] | N
     """
     frame, found = _table_of(who, columns)
     rows = identify(frame, found)
+    named = isinstance(who, str | list | tuple)
+    _require_everybody(_unusable(frame, found, rows), rows, each="texts" if named else "rows")
     columns_of = {
         kind: [name for name in rows.columns if name == f"key_{kind}" or name.startswith(f"key_{kind}_")]
         for kind in KEY_KINDS
@@ -49,14 +51,35 @@ def subject_keys(who: Any, columns: Mapping[str, str | Sequence[str] | None] | N
     strong = [name for kind in KEY_KINDS if kind != "name" for name in columns_of[kind]]
     is_strong = pl.any_horizontal(pl.lit(value=False), pl.col(strong).is_not_null())
     rows = rows.with_columns(key_name=pl.when(~is_strong).then("key_name"))
-    somebody = rows.select(is_strong | pl.col("key_name").is_not_null()).to_series()
-    _require_everybody(frame, found, somebody)
     keys = [
         rows.select(pl.lit(kind).alias("kind"), pl.col(name).alias("value"))
         for kind in KEY_KINDS
         for name in columns_of[kind]
     ]
     return pl.concat(keys).drop_nulls().unique(maintain_order=True)
+
+
+def unusable_rows(
+    table: pl.DataFrame, columns: Mapping[str, str | Sequence[str] | None] | None = None
+) -> pl.Series:
+    """The rows of a table that say something, but not who: those that ``subject_keys`` refuses.
+
+    Args:
+        table: with one person a row.
+        columns: as for ``subject_keys``.
+
+    Returns:
+        Boolean, one value per row.
+
+    Raises:
+        ColumnError: as ``subject_keys`` does.
+
+    Example:
+        >>> unusable_rows(pl.DataFrame({"email": ["jane@acme.example", "n/a", None]})).to_list()
+        [False, True, False]
+    """
+    found = find_columns(table.schema, columns)
+    return _unusable(table, found, identify(table, found))
 
 
 def _table_of(
@@ -92,19 +115,31 @@ def _table_of_texts(texts: list[str]) -> pl.DataFrame:
     raise InputError(f"Text {broken} of {len(texts)} {HALF_A_CHARACTER} Nothing was changed.")
 
 
-def _require_everybody(frame: pl.DataFrame, columns: LeadColumns, identified: pl.Series) -> None:
-    """Refuses rows that say something, but not who: a list of people must not be done in part."""
+def _unusable(frame: pl.DataFrame, columns: LeadColumns, rows: pl.DataFrame) -> pl.Series:
+    """Which rows say something, but not who; ``rows`` are theirs of ``identify``."""
     said = frame.select(
         pl.any_horizontal(
-            pl.col(name).cast(pl.String).str.strip_chars().fill_null("") != "" for name in columns.names
+            text_of(frame.schema, name).str.strip_chars().fill_null("") != "" for name in columns.names
         )
     ).to_series()
-    if frame.height and not identified.any():
+    return said & ~_identified(rows)
+
+
+def _identified(rows: pl.DataFrame) -> pl.Series:
+    """Which rows have a key at all."""
+    return rows.select(pl.any_horizontal(pl.col("^key_.*$").is_not_null())).to_series()
+
+
+def _require_everybody(unusable: pl.Series, rows: pl.DataFrame, *, each: str) -> None:
+    """Refuses rows that say something, but not who: a list of people must not be done in part."""
+    if rows.height and not _identified(rows).any():
         raise InputError(f"That identifies nobody: {_NEEDED} is needed. Nothing was changed.")
-    unclear = (~identified & said).arg_true() + 1
+    unclear = unusable.arg_true() + 1
     if unclear.len():
-        more = f" and {unclear.len() - _SHOWN} more" if unclear.len() > _SHOWN else ""
+        more = f" and {unclear.len() - _SHOWN:,} more" if unclear.len() > _SHOWN else ""
+        they = "identifies" if unclear.len() == 1 else "identify"
+        which = f"{', '.join(map(str, unclear[:_SHOWN]))}{more}"
         raise InputError(
-            f"Some of that identifies nobody, counted from 1: {', '.join(map(str, unclear[:_SHOWN]))}{more}. "
-            f"Needed is {_NEEDED}. Mend it or leave it out; nothing was changed."
+            f"{unclear.len():,} of {rows.height:,} {each} {they} nobody, counted from 1: {which}. Needed is "
+            f"{_NEEDED}. Mend these {each} or leave them out; nothing was changed."
         )
