@@ -19,9 +19,9 @@ LEAD_FIELDS: Final = ("email", "linkedin_url", "first_name", "last_name", "compa
 KEY_KINDS: Final = ("linkedin", "member", "email", "mailbox", "name")
 """The kinds of identity keys, strongest first.
 
-``linkedin`` is the slug that names a profile, ``member`` an internal id of LinkedIn's that stands in its place
-(one person has several), ``email`` a personal address, ``mailbox`` a role address together with a name, ``name``
-a name together with a company. All but ``name`` are strong.
+``linkedin`` is the slug that names a profile, ``member`` an internal id of LinkedIn's in its place (a person
+has several), ``email`` a personal address, ``mailbox`` a role address together with a name, ``name`` a name
+together with a company. All but ``name`` are strong.
 """
 
 KEY_KIND: Final = pl.Enum(KEY_KINDS)
