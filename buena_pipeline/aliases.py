@@ -10,12 +10,16 @@ from typing import Final
 
 import polars as pl
 
-from buena_pipeline.normalize import email_key, is_role_mailbox, linkedin_slug
+from buena_pipeline.normalize import email_key, is_member_id, is_role_mailbox, linkedin_slug
 from buena_pipeline.schema import KEY_KIND
 
 ALIAS_KEYS: Final = pl.Schema({"person_id": pl.String(), "kind": KEY_KIND, "value": pl.String()})
 
 _SLUG: Final = linkedin_slug(pl.col("linkedin_url")).alias("value")
+
+_KIND_OF_SLUG: Final = (
+    pl.when(is_member_id(pl.col("value"))).then(pl.lit("member")).otherwise(pl.lit("linkedin"))
+)
 
 _PERSONAL: Final = ~is_role_mailbox(pl.col("address")).fill_null(value=True)
 
@@ -23,7 +27,7 @@ _MAILBOX: Final = email_key(pl.col("address")).alias("value")
 
 
 def answer_keys(records: pl.DataFrame, *, along: Sequence[str] = ()) -> pl.DataFrame:
-    """The keys that answers confirm: LinkedIn profile, e-mail address, alternative addresses.
+    """The keys that answers confirm: LinkedIn profile or member id, e-mail address, alternative addresses.
 
     Role mailboxes are left out: ``sales@`` is in the answers of many.
 
@@ -44,7 +48,9 @@ def answer_keys(records: pl.DataFrame, *, along: Sequence[str] = ()) -> pl.DataF
     Rests on ``EnrichedData``: ``email``, ``alternativeEmails`` and ``linkedinUrl``.
     """
     person = ["person_id", *along]
-    linkedin = records.select(*person, pl.lit("linkedin", KEY_KIND).alias("kind"), _SLUG)
+    linkedin = records.select(*person, _SLUG).select(
+        *person, _KIND_OF_SLUG.cast(KEY_KIND).alias("kind"), "value"
+    )
     addresses = pl.concat(
         [
             records.select(*person, address="email"),

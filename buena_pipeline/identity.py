@@ -13,7 +13,7 @@ import polars as pl
 from buena_pipeline.columns import LeadColumns, require_columns, text_of
 from buena_pipeline.errors import ColumnError
 from buena_pipeline.normalize.email import MAX_ADDRESSES, email_addresses, is_role_mailbox, mailbox_of
-from buena_pipeline.normalize.linkedin import profile
+from buena_pipeline.normalize.linkedin import is_member_id, profile
 from buena_pipeline.normalize.names import cleaned_company, cleaned_names, split_full_name
 from buena_pipeline.normalize.text import clean_text
 from buena_pipeline.schema import LEAD_FIELDS
@@ -40,6 +40,7 @@ def identify(frame: pl.DataFrame | pl.LazyFrame, columns: LeadColumns) -> pl.Dat
         - ``email``, ``linkedin_url``, ``first_name``, ``last_name``, ``company``: what could be sent. The
           e-mail is the first usable address of all e-mail columns, in their order.
         - ``key_linkedin``: the slug of the profile.
+        - ``key_member``: instead, where that is an internal id of LinkedIn's.
         - ``key_email_0``, ``key_email_1`` ...: mailboxes, one for each e-mail column in their order, then the
           further addresses of columns that hold several in one cell (at most five count). A role mailbox
           such as ``info@`` is among them only where the row has no name.
@@ -136,10 +137,19 @@ def _identified(rows: pl.LazyFrame, places: list[tuple[int, int]]) -> pl.LazyFra
     addresses = range(len(places))
     first, last, name_key = (pl.col("names").struct.field(name) for name in ("first", "last", "key"))
     rows = rows.with_columns(
-        first_name=first, last_name=last, name_key=name_key, company_key=pl.col("firm").struct.field("key")
+        first_name=first,
+        last_name=last,
+        name_key=name_key,
+        company_key=pl.col("firm").struct.field("key"),
+        slug=pl.col("profile").struct.field("slug"),
     ).with_columns(
-        (pl.col("name_key").is_not_null() & is_role_mailbox(pl.col(f"mailbox_{nth}"))).alias(f"shared_{nth}")
-        for nth in addresses
+        is_member_id(pl.col("slug")).alias("opaque"),
+        *(
+            (pl.col("name_key").is_not_null() & is_role_mailbox(pl.col(f"mailbox_{nth}"))).alias(
+                f"shared_{nth}"
+            )
+            for nth in addresses
+        ),
     )
     in_table_order = [f"address_{nth}" for nth in sorted(addresses, key=places.__getitem__)]
     sent = {
@@ -151,7 +161,8 @@ def _identified(rows: pl.LazyFrame, places: list[tuple[int, int]]) -> pl.LazyFra
     whole_name = pl.col("first_name").is_not_null() & pl.col("last_name").is_not_null()
     return rows.select(
         *(sent.get(field, pl.col(field)).alias(field) for field in LEAD_FIELDS),
-        pl.col("profile").struct.field("slug").alias("key_linkedin"),
+        pl.when(~pl.col("opaque")).then("slug").alias("key_linkedin"),
+        pl.when("opaque").then("slug").alias("key_member"),
         *(
             pl.when(~shared).then(mailbox).alias(f"key_email_{nth}")
             for nth, (mailbox, shared) in enumerate(mailboxes)

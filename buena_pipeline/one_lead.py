@@ -22,7 +22,7 @@ from buena_pipeline.plan import decide
 from buena_pipeline.recent import Recent
 from buena_pipeline.schema import BLOCK_OF, DEFAULT_PREFIX, ENRICHED, KEY_KINDS, KNOWN, LEAD_FIELDS, RECORD
 from buena_pipeline.settings import EnrichmentOptions
-from buena_pipeline.store import EnrichmentStore, Finding, Key
+from buena_pipeline.store import EnrichmentStore, Finding, Key, digested_kind
 from buena_pipeline.summary import NO_IDENTIFIER
 from buena_pipeline.tables import lead_fields
 from buena_pipeline.terms import Terms
@@ -237,7 +237,7 @@ def _holds(column: str, kind: str) -> bool:
 
 
 def _key(kind: str, value: str) -> Key:
-    digest = hashlib.md5(f"{kind}\x1f{value}".encode(), usedforsecurity=False)
+    digest = hashlib.md5(f"{digested_kind(kind)}\x1f{value}".encode(), usedforsecurity=False)
     return Key(kind, str(uuid.UUID(bytes=digest.digest())))
 
 

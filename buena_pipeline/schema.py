@@ -16,11 +16,12 @@ import polars as pl
 LEAD_FIELDS: Final = ("email", "linkedin_url", "first_name", "last_name", "company")
 """What can be sent about a lead, in our names; ``wire`` knows the vendor's."""
 
-KEY_KINDS: Final = ("linkedin", "email", "mailbox", "name")
+KEY_KINDS: Final = ("linkedin", "member", "email", "mailbox", "name")
 """The kinds of identity keys, strongest first.
 
-``linkedin`` is a profile slug, ``email`` a personal address, ``mailbox`` a role address together with a
-name, ``name`` a name together with a company. All but ``name`` are strong.
+``linkedin`` is the slug that names a profile, ``member`` an internal id of LinkedIn's in its place (a person
+has several), ``email`` a personal address, ``mailbox`` a role address together with a name, ``name`` a name
+together with a company. All but ``name`` are strong.
 """
 
 KEY_KIND: Final = pl.Enum(KEY_KINDS)

@@ -11,8 +11,9 @@ from buena_pipeline.schema import PERSON_KEYS
 
 
 def key_of(kind: str, value: str) -> int:
-    """The digest of a key."""
-    return uuid.UUID(bytes=hashlib.md5(f"{kind}\x1f{value}".encode()).digest()).int
+    """The digest of a key; of a member id it is that of a profile."""
+    digested = "linkedin" if kind == "member" else kind
+    return uuid.UUID(bytes=hashlib.md5(f"{digested}\x1f{value}".encode()).digest()).int
 
 
 def keys_of(*rows: tuple[int, str, str]) -> pl.DataFrame:

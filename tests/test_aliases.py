@@ -31,6 +31,15 @@ def test_role_mailboxes_and_unusable_addresses_are_no_aliases() -> None:
     assert keys.rows() == [("q", "email", "q@acme.example"), ("q", "email", "q2@acme.example")]
 
 
+def test_a_member_id_is_no_profile() -> None:
+    """An answer may hold one in the place of a profile."""
+    url = "https://www.linkedin.com/in/ACoAAB1x2y3z"
+    records = {"person_id": ["p"], "linkedin_url": [url], "email": [None], "alternative_emails": [[]]}
+    schema = {"email": pl.String, "alternative_emails": pl.List(pl.String)}
+    keys = answer_keys(pl.DataFrame(records, schema_overrides=schema))
+    assert keys.rows() == [("p", "member", "acoaab1x2y3z")]
+
+
 def test_no_records_give_no_keys() -> None:
     """The schema stays."""
     empty = pl.DataFrame(

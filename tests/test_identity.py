@@ -505,6 +505,7 @@ def test_a_row_in_full() -> None:
         "last_name": ["Döe"],
         "company": ["Acme, Inc."],
         "key_linkedin": ["jane-doe"],
+        "key_member": [None],
         "key_email_0": ["jdoe@gmail.com"],
         "key_mailbox_0": [None],
         "key_name": [f"jane doe{SEPARATOR}acme"],

@@ -17,7 +17,15 @@ from buena_pipeline.people.finding import _widths
 from buena_pipeline.people.keys import _side_by_side
 from buena_pipeline.schema import KEY_KIND, KEY_KINDS, LEAD_FIELDS, PEOPLE, PERSON_KEYS
 
-KEYS = ("key_linkedin", "key_email_0", "key_email_1", "key_mailbox_0", "key_mailbox_1", "key_name")
+KEYS = (
+    "key_linkedin",
+    "key_member",
+    "key_email_0",
+    "key_email_1",
+    "key_mailbox_0",
+    "key_mailbox_1",
+    "key_name",
+)
 STRONG = KEYS[:-1]
 COLUMNS = (*LEAD_FIELDS, *KEYS)
 
@@ -30,14 +38,17 @@ def rows(*given_rows: dict[str, str]) -> pl.DataFrame:
     )
 
 
-def row(linkedin=None, email=None, name=None, *, email_1=None, mailbox=None, **lead) -> dict[str, str]:
+def row(
+    linkedin=None, email=None, name=None, *, member=None, email_1=None, mailbox=None, **lead
+) -> dict[str, str]:
     """One identified row by its keys; what could be sent is made from them unless it is given."""
     sent = {
         "email": email or email_1 or (mailbox and mailbox.split("|")[0]),
-        "linkedin_url": linkedin and f"https://www.linkedin.com/in/{linkedin}",
+        "linkedin_url": (linkedin or member) and f"https://www.linkedin.com/in/{linkedin or member}",
     }
     keys = {
         "key_linkedin": linkedin,
+        "key_member": member,
         "key_email_0": email,
         "key_email_1": email_1,
         "key_mailbox_0": mailbox,
@@ -125,6 +136,7 @@ maybe_row = st.fixed_dictionaries(
     {},
     optional={
         "key_linkedin": few(["ann", "bo", "cy"]),
+        "key_member": few(["m1", "m2", "m3"]),
         "key_email_0": few(["1@x", "2@x", "3@x", "4@x"]),
         "key_email_1": few(["1@x", "2@x", "5@x"]),
         "key_mailbox_0": few(["info@x|ann", "info@x|bo"]),
@@ -171,7 +183,7 @@ def test_every_key_points_to_one_person(table):
             holds[number].add(kind)
     expected = set()
     for (kind, key), several in holders.items():
-        stronger = {"linkedin", "email", "mailbox"} if kind == "name" else {"linkedin"}
+        stronger = {"linkedin", "member", "email", "mailbox"} if kind == "name" else {"linkedin"}
         weak = [number for number in several if not holds[number] & stronger]
         if len(several) == 1 or len(weak) == 1:
             expected.add(((list(several) if len(several) == 1 else weak)[0], kind, key))
@@ -393,6 +405,18 @@ def test_an_address_of_two_people_is_not_sent_beside_a_profile():
     """Rule 3: the vendor might answer an ambiguous address with the other person."""
     table = [row("ann", "us@x"), row("bo", "us@x"), row(email="us@x"), row("bo", "bo@x")]
     assert [lead["email"] for lead in leads_of(*table)] == [None, "bo@x", "us@x"]
+
+
+def test_an_address_of_two_people_is_not_sent_beside_a_member_id():
+    """Rule 3: it is sent as the URL of a profile is."""
+    table = [row("ann", "us@x"), row("bo", "us@x"), row(member="m", email="us@x")]
+    assert [lead["email"] for lead in leads_of(*table)] == [None, None, None]
+
+
+def test_a_profile_is_sent_rather_than_a_member_id():
+    """Rule 5: the latter only where there is nothing better."""
+    sent = leads_of(row(member="m", email="a@x"), row("ann", "a@x"), row(member="n", email="b@x"))
+    assert [lead["linkedin_url"].split("/in/")[1] for lead in sent] == ["ann", "n"]
 
 
 def test_an_ambiguous_address_finds_the_person_who_has_nothing_else():

@@ -21,6 +21,7 @@ from buena_pipeline.schema import ANSWER_ROWS, BLOCK_OF, BLOCKS, ENRICHED, LEAD_
 from buena_pipeline.tables import as_lead_table, lead_fields
 from buena_pipeline.terms import Terms
 from buena_pipeline.uuids import as_number, as_text
+from tests.keys import key_of
 
 NOW = datetime.now(UTC).replace(microsecond=123_456)
 
@@ -43,7 +44,10 @@ EMAILS = [
     "info@acme.example",
     "a@acme.example; c@x.example",
 ]
-PROFILES = ["https://linkedin.com/in/jane", "https://www.linkedin.com/in/jo/"]
+PROFILES = [
+    *("https://linkedin.com/in/jane", "https://www.linkedin.com/in/jo/"),
+    *("https://linkedin.com/in/ACoAAB1", "https://linkedin.com/in/ACwAAB2"),
+]
 NAMES = [("Jane", "Doe", "Acme Inc."), ("Jo", "Doe", "Acme Inc."), ("Jo", None, None)]
 
 
@@ -71,8 +75,10 @@ def invented_store(dice: Random, folder: str) -> EnrichmentStore:
     # mostly the id of their strongest key, as that of everybody who was bought
     spoken_for = [dice.choice([holder, holder, holder, holders[0]]) for holder in holders]
     ids = [keys[0].id for keys in lead_keys([lead_fields(lead) for lead in spoken_for])]
+    # as older releases had it
+    older = {"member": "linkedin"} if dice.random() < 0.2 else {}
     keys = [
-        {"person_id": person, "kind": kind, "value": value}
+        {"person_id": person, "kind": older.get(kind, kind), "key": str(UUID(int=key_of(kind, value)))}
         for person, holder in zip(ids, holders, strict=True)
         for kind, value in keys_of(holder)
     ]
@@ -86,8 +92,8 @@ def invented_store(dice: Random, folder: str) -> EnrichmentStore:
         # not as by a run, which would link people who share a key
         connection.register("new_identity", pl.DataFrame(keys).unique().to_arrow())
         connection.execute(
-            "insert into identity by name select md5(concat(kind, chr(31), value))::uuid as key, kind,"
-            " person_id::uuid as person_id from new_identity"
+            "insert into identity by name select key::uuid as key, kind, person_id::uuid as person_id"
+            " from new_identity"
         )
         first, *others = sorted(set(ids))
         for person in others:

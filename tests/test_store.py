@@ -293,6 +293,41 @@ def test_a_key_of_two_profiles_links_nobody(store: EnrichmentStore) -> None:
     assert known.select("candidates", "own").rows() == [(2, False), (2, False)]
 
 
+def test_a_member_id_of_two_profiles_points_to_neither(store: EnrichmentStore) -> None:
+    """Nor does it link them; together with one of the profiles it is that one's."""
+    for name in ("jane", "omar"):
+        bought(store, name, keys=(("linkedin", name), ("member", "acoaab1")))
+    assert store.sql("select count(*) from link").item() == 0
+    known = store.lookup(keys_of((0, "member", "acoaab1"))).known
+    assert known.select("candidates", "own").rows() == [(2, False), (2, False)]
+    beside = keys_of((0, "linkedin", "omar"), (0, "member", "acoaab1"))
+    assert store.lookup(beside).known["person_id"].unique().to_list() == [number("omar")]
+
+
+def test_a_member_id_links_whom_nothing_contradicts(store: EnrichmentStore) -> None:
+    """Bought by address and by member id, whatever their names."""
+    bought(
+        store,
+        "by-mail",
+        day=1,
+        keys=(("email", "j@a.example"), ("linkedin", "jane")),
+        first_name="J",
+        last_name="D",
+    )
+    bought(store, "by-member", day=2, keys=(("member", "acoaab1"),), first_name="Jane", last_name="Doe")
+    bought(store, "by-mail", day=3, keys=(("member", "acoaab1"),))
+    known = store.lookup(keys_of((0, "email", "j@a.example"), (1, "member", "acoaab1"))).known
+    assert known["person_id"].unique().to_list() == [number("by-member")]  # who had it first
+
+
+@pytest.mark.parametrize("kind", ["linkedin", "member"])
+def test_a_member_id_finds_whomever_it_was_kept_for(store: EnrichmentStore, kind: str) -> None:
+    """An older release kept it as a profile."""
+    bought(store, "jane", keys=((kind, "acoaab1"), ("email", "j@a.example")))
+    known = store.lookup(keys_of((0, "member", "acoaab1"), (1, "email", "j@a.example"))).known
+    assert known["person_id"].to_list() == [number("jane")] * 2
+
+
 def test_runs_and_ledger_show_the_last_state_of_each(store: EnrichmentStore) -> None:
     """One row per run and per request, whatever their state changes."""
     run_id = str(uuid.uuid4())

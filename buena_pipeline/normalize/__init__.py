@@ -7,7 +7,7 @@ costly is done for rows that do not need it: most addresses are plain, most name
 from __future__ import annotations
 
 from buena_pipeline.normalize.email import email_address, email_addresses, email_key, is_role_mailbox
-from buena_pipeline.normalize.linkedin import linkedin_slug, linkedin_url
+from buena_pipeline.normalize.linkedin import is_member_id, linkedin_slug, linkedin_url
 from buena_pipeline.normalize.names import company_key, person_name_key, split_full_name
 from buena_pipeline.normalize.text import clean_text
 
@@ -17,6 +17,7 @@ __all__ = [
     "email_address",
     "email_addresses",
     "email_key",
+    "is_member_id",
     "is_role_mailbox",
     "linkedin_slug",
     "linkedin_url",

@@ -23,6 +23,8 @@ _BEHIND_SLUG = r"(?s)(?:\s*[/?#\r\n\t,;|<>()\x22'].*|\.+)$"
 _NO_SLUG = r"[\s.@%<>()\[\]{}\\/?#&=:;,|\x22'\x00-\x1f\x7f]"
 _NOBODYS: Final = ("", "me", "Me", "ME", "unknown", "Unknown", "UNKNOWN", "unavailable", "Unavailable")
 _MEMBER_ID = "^AC[a-z]AA"  # an internal id instead of a chosen name: the site tells its cases apart
+# Its slug: 39 characters, of which hardly ever none is a digit. "acmaas" is A. C. Maas.
+_MEMBER_SLUG = "^ac[a-z]aa(?:[a-z_-]*[0-9]|.{25})"
 
 
 def linkedin_slug(expr: pl.Expr) -> pl.Expr:
@@ -62,6 +64,25 @@ def linkedin_url(expr: pl.Expr) -> pl.Expr:
         ['https://www.linkedin.com/in/j%C3%BCrgen', 'https://www.linkedin.com/in/janedoe', None]
     """
     return profile(expr).struct.field("url").alias(output_name(expr))
+
+
+def is_member_id(slug: pl.Expr) -> pl.Expr:
+    """Where a slug is no chosen name, but an internal id, as exports from Sales Navigator have it.
+
+    One person has several, one for each product of LinkedIn's, and a profile with a name of its own besides.
+
+    Args:
+        slug: as ``linkedin_slug`` gives it.
+
+    Returns:
+        Boolean, null where the slug is.
+
+    Example:
+        >>> slugs = pl.DataFrame({"slug": ["acoaab1x2y3z", "jane-doe", "acmaas", None]})
+        >>> slugs.select(is_member_id(pl.col("slug"))).to_series().to_list()
+        [True, False, False, None]
+    """
+    return slug.str.contains(_MEMBER_SLUG)
 
 
 def profile(expr: pl.Expr) -> pl.Expr:

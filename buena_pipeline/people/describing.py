@@ -26,8 +26,8 @@ def describe_people(
 
     The e-mail is the first personal address, else the first role mailbox. First and last name come from one
     row, the one with the fullest names (``Taylor`` beats ``T.``). Profile and company are the first there
-    are. An e-mail that leads to several people is left out for a person with a LinkedIn profile, because the
-    vendor might answer with somebody else.
+    are; a member id is sent where there is no profile. An e-mail that leads to several people is left out for
+    a person with either, because the vendor might answer with somebody else.
 
     Args:
         identified: the rows, with the columns ``schema.LEAD_FIELDS`` and ``key_*``.
@@ -54,11 +54,11 @@ def describe_people(
     missing = [field for field in LEAD_FIELDS if field not in identified.columns]
     leads = identified.with_columns(pl.lit(None, pl.String).alias(field) for field in missing)
     shared = _shared_addresses(identified, number) if misleading is None else misleading.to_numpy()
-    profiled = people_with(identified, ("linkedin",), number, people)[number]
+    profiled = people_with(identified, ("linkedin", "member"), number, people)[number]
     apart = pl.lit(pl.Series(shared & profiled))
     ranks = {
         "email": pl.when(~apart).then(_rank_of_email(identified.columns)),
-        "linkedin_url": _rank_of_present("linkedin_url"),
+        "linkedin_url": _rank_of_profile(identified.columns),
         "first_name": _rank_of_names(),
         "last_name": _rank_of_names(),
         "company": _rank_of_present("company"),
@@ -92,6 +92,12 @@ def _best_of(leads: pl.DataFrame, field: str, rank: pl.Expr, number: Rows, peopl
 def _rank_of_present(field: str) -> pl.Expr:
     """1 where there is something."""
     return pl.col(field).is_not_null()
+
+
+def _rank_of_profile(columns: Collection[str]) -> pl.Expr:
+    """2 where there is a profile with a name, 1 where there is a member id."""
+    rank = pl.when(_is_filled("key_member", columns)).then(1).otherwise(2)
+    return pl.when(pl.col("linkedin_url").is_not_null()).then(rank)
 
 
 def _rank_of_email(columns: Collection[str]) -> pl.Expr:

@@ -80,7 +80,7 @@ def person_key_cells(identified: pl.DataFrame, person: pl.Series) -> pl.DataFram
     number, people = slots(person)
     widths = _widths(people, identified.height, len(columns))
     # One number for each cell, because nothing is sorted as fast and in as little memory
-    packed = np.empty(sum(identified[name].count() for name in columns), dtype=np.uint64)
+    packed = part = np.empty(sum(identified[name].count() for name in columns), dtype=np.uint64)
     size = 0
     for owner, kind, row, column in _owned_cells(identified, number, people):
         part = packed[size : size + len(owner)]
@@ -105,11 +105,16 @@ def person_key_cells(identified: pl.DataFrame, person: pl.Series) -> pl.DataFram
     return pl.DataFrame(
         {
             "person": found[0],
-            "kind": pl.Series(KEY_KINDS, dtype=KEY_KIND).gather(found[1]),
+            "kind": pl.Series(_kinds(identified), dtype=KEY_KIND).gather(found[1]),
             "column": pl.Series(columns, dtype=pl.Enum(columns)).gather(found[3]),
             "row": found[2],
         }
     )
+
+
+def _kinds(identified: pl.DataFrame) -> list[str]:
+    """The kinds of keys that there are columns of, strongest first."""
+    return [kind for kind in KEY_KINDS if key_columns(identified.columns, (kind,))]
 
 
 def _columns_by_strength(identified: pl.DataFrame) -> list[str]:
@@ -119,7 +124,8 @@ def _columns_by_strength(identified: pl.DataFrame) -> list[str]:
 
 def _widths(people: int, rows: int, columns: int) -> list[int]:
     """The bits that kind, row and column take beside the person in a number of 64."""
-    of_person, *widths = (max(count - 1, 0).bit_length() for count in (people, len(KEY_KINDS), rows, columns))
+    kinds = min(columns, len(KEY_KINDS))
+    of_person, *widths = (max(count - 1, 0).bit_length() for count in (people, kinds, rows, columns))
     if of_person + sum(widths) > 64:
         raise InputError(f"A table of {rows:,} rows is too large to be enriched at once: do it in parts.")
     return widths
@@ -132,7 +138,7 @@ def _owned_cells(
     with_profile = people_with(identified, ("linkedin",), number, people)
     with_strong = people_with(identified, STRONG, number, people)
     before = 0
-    for nth, kind in enumerate(KEY_KINDS):
+    for nth, kind in enumerate(_kinds(identified)):
         keys = Keys.of(identified, kind)
         width = len(keys.columns)
         shared = _owners(keys, number, with_strong if kind == "name" else with_profile)

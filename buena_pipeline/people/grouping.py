@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from buena_pipeline.people.keys import ADDRESSES, NOBODY, STRONG, Keys, holds_any
+from buena_pipeline.people.keys import NOBODY, SHAREABLE, STRONG, Keys, holds_any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 def group_people(identified: pl.DataFrame) -> pl.Series:
     """Say which rows are the same person.
 
-    Rows that share a LinkedIn profile, an address or a mailbox are one person, transitively. A group with
-    several profiles is split by profile: its rows without one go to the only profile that their keys lead
-    to, or stay by themselves where these lead to several. A row that has nothing but name and company joins
-    the one person of that name, or all rows like it where there is no such person, or several.
+    Rows that share a LinkedIn profile, a member id, an address or a mailbox are one person, transitively. A
+    group with several profiles is split by profile: its rows without one go to the only profile that their
+    keys lead to, or stay by themselves where these lead to several. A row that has nothing but name and
+    company joins the one person of that name, or all rows like it where there is no such person, or several.
 
     Args:
-        identified: rows with any of the columns ``key_linkedin``, ``key_email_0`` ..., ``key_mailbox_0`` ...
-            and ``key_name``, as ``identity.identify`` returns them; all of them String, or all of them UInt64
-            with a hash of 64 bits in the place of each key.
+        identified: rows with any of the columns ``key_linkedin``, ``key_member``, ``key_email_0`` ...,
+            ``key_mailbox_0`` ... and ``key_name``, as ``identity.identify`` returns them; all of them String,
+            or all of them UInt64 with a hash of 64 bits in the place of each key.
 
     Returns:
         The Series ``person`` (UInt32), in step with the rows: 0, 1, 2 ... in order of first appearance, null
@@ -46,10 +46,10 @@ def group_people(identified: pl.DataFrame) -> pl.Series:
         >>> group_people(rows).to_list()
         [0, 0, 1, None]
     """
-    linkedin, *addresses = (Keys.of(identified, kind) for kind in STRONG)
-    label = _connect(identified.height, [linkedin, *addresses])
+    linkedin, *others = (Keys.of(identified, kind) for kind in STRONG)
+    label = _connect(identified.height, [linkedin, *others])
     rows = _with_several_profiles(label, linkedin, holds_any(identified, ("linkedin",)))
-    del linkedin, addresses
+    del linkedin, others
     if rows.size:
         label[rows] = rows[_split(identified[rows])]
     strong = holds_any(identified, STRONG)
@@ -110,17 +110,17 @@ def _with_several_profiles(label: Rows, linkedin: Keys, has_profile: Mask) -> In
 
 def _split(group: pl.DataFrame) -> Rows:
     """The row that stands for the person of each row, in groups that hold several profiles."""
-    linkedin, *addresses = (Keys.of(group, kind) for kind in STRONG)
+    linkedin, *others = (Keys.of(group, kind) for kind in STRONG)
     has_profile = holds_any(group, ("linkedin",))
     label = np.arange(group.height, dtype=np.uint32)
     label[linkedin.rows] = linkedin.spread(linkedin.first_rows())
     rest = np.flatnonzero(~has_profile)
     unclaimed = group[rest]
-    label[rest] = rest[_connect(len(rest), [Keys.of(unclaimed, kind) for kind in ADDRESSES])]
+    label[rest] = rest[_connect(len(rest), [Keys.of(unclaimed, kind) for kind in SHAREABLE])]
 
     lowest = np.full(group.height, NOBODY)
     highest = np.zeros(group.height, dtype=np.uint32)
-    for keys in addresses:
+    for keys in others:
         part = keys.least(np.where(has_profile, NOBODY, label))
         first = keys.least(np.where(has_profile, label, NOBODY))
         last = keys.most(np.where(has_profile, label, np.uint32(0)))

@@ -24,7 +24,10 @@ NOBODY: Final = np.uint32(2**32 - 1)
 ADDRESSES: Final = ("email", "mailbox")
 """The kinds of keys that are addresses."""
 
-STRONG: Final = ("linkedin", *ADDRESSES)
+SHAREABLE: Final = ("member", *ADDRESSES)
+"""The kinds that identify, too, but may be found beside several profiles: they tell nobody apart."""
+
+STRONG: Final = ("linkedin", *SHAREABLE)
 """The kinds of keys that identify by themselves."""
 
 

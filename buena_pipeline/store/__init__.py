@@ -1,6 +1,6 @@
 """The store: one DuckDB file that remembers every answer, every key and every credit."""
 
-from buena_pipeline.store.digests import digest_columns, digest_keys
+from buena_pipeline.store.digests import digest_columns, digest_keys, digested_kind
 from buena_pipeline.store.enrichment_store import EnrichmentStore, StoreStats
 from buena_pipeline.store.journal import JournalWarning
 from buena_pipeline.store.single_leads import Finding, Key
@@ -17,4 +17,5 @@ __all__ = [
     "Transaction",
     "digest_columns",
     "digest_keys",
+    "digested_kind",
 ]

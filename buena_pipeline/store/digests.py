@@ -1,7 +1,8 @@
 """Keys as the store knows them: the MD5 digest of kind and value, so that no value is kept.
 
 DuckDB computes them, over whole columns and in an instance of its own: no file is opened. What it computes is
-``md5(concat(kind, chr(31), value))::uuid``, by which anybody finds a key in the table ``identity``.
+``md5(concat(kind, chr(31), value))::uuid``, by which anybody finds a key in the table ``identity``. A member
+id of LinkedIn's is digested as a profile is: whoever has a URL need not know which of the two it holds.
 """
 
 from __future__ import annotations
@@ -22,8 +23,23 @@ _instances: Final[dict[int, duckdb.DuckDBPyConnection]] = {}
 _FEW: Final = 20_000
 """Keys that Python has made digests of by the time that DuckDB would have begun."""
 
+_DIGESTED_AS: Final = {"member": "linkedin"}
+
 _DIGEST: Final = "md5_number({kind} || chr(31) || {value})::uuid"
 """As a number it is made in half the time; its bytes come in the opposite order."""
+
+
+def digested_kind(kind: str) -> str:
+    """The kind that goes into the digest of a key.
+
+    Args:
+        kind: one of ``schema.KEY_KINDS``.
+
+    Example:
+        >>> digested_kind("member"), digested_kind("email")
+        ('linkedin', 'email')
+    """
+    return _DIGESTED_AS.get(kind, kind)
 
 
 def digest_columns(identified: pl.DataFrame) -> pl.DataFrame:
@@ -45,7 +61,7 @@ def digest_columns(identified: pl.DataFrame) -> pl.DataFrame:
     nothing = [pl.lit(None, UUID).alias(name) for name in keys.columns if name not in held]
     if not held:
         return keys.with_columns(nothing)
-    kinds = {name: f"'{name.split('_')[1]}'" for name in held}
+    kinds = {name: f"'{digested_kind(name.split('_')[1])}'" for name in held}
     digests = [f"{_DIGEST.format(kind=kind, value=name)} as {name}" for name, kind in kinds.items()]
     query = f"select {', '.join(digests)} from given"  # noqa: S608 - our own names
     return _digested(keys.select(held), query).with_columns(nothing).select(keys.columns)
@@ -60,7 +76,7 @@ def digest_keys(keys: pl.DataFrame) -> pl.DataFrame:
     Returns:
         The same rows in their order, with ``key`` (``schema.UUID``) instead of ``value``, ``kind`` an Enum.
     """
-    given = keys.select(pl.col("kind").cast(pl.String), "value")
+    given = keys.select(pl.col("kind").cast(pl.String).replace(_DIGESTED_AS), "value")
     if keys.height <= _FEW:
         texts = given.select(pl.concat_str("kind", "value", separator="\x1f")).to_series()
         binary = [md5(text.encode(), usedforsecurity=False).digest() for text in texts]

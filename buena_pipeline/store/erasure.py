@@ -16,6 +16,8 @@ from buena_pipeline.errors import InputError
 from buena_pipeline.normalize import linkedin_slug
 from buena_pipeline.schema import TIMESTAMP
 from buena_pipeline.store.database import Database
+from buena_pipeline.store.digests import digest_keys
+from buena_pipeline.store.exchange import to_arrow
 from buena_pipeline.store.mentions import keys_in, name_any, plain
 from buena_pipeline.store.rewriting import rewrite
 from buena_pipeline.store.statements import statement
@@ -34,7 +36,7 @@ def forget(database: Database, keys: pl.DataFrame) -> int:
         How many people there were.
     """
     with database.exclusive() as connection:
-        connection.register("subject_key", keys.to_arrow())
+        connection.register("subject_key", to_arrow(digest_keys(keys)))
         connection.execute(statement("erasure_by_key.sql"))
         return _erase(database, connection, keys, before=None)
 
@@ -74,14 +76,14 @@ def _erase(
     texts = connection.sql("select * from loose_text").pl().with_columns(plain(pl.col("text")))
     trace = pl.concat([keys.select("kind", "value"), connection.sql("select kind, value from trace").pl()])
     connection.register("cutoff", _moment(before))
-    connection.register("found_key", keys_in(texts).to_arrow())
+    connection.register("found_key", to_arrow(digest_keys(keys_in(texts))))
     connection.register(
         "named",
         name_any(
             texts,
             addresses=trace.filter(pl.col("kind").is_in(["email", "address"]))["value"],
             slugs=trace.select(
-                pl.when(pl.col("kind") == "linkedin")
+                pl.when(pl.col("kind").is_in(["linkedin", "member"]))
                 .then("value")
                 .when(pl.col("kind") == "profile")
                 .then(linkedin_slug(pl.col("value")))

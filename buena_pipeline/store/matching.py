@@ -41,6 +41,9 @@ def search(connection: duckdb.DuckDBPyConnection, keys: pl.DataFrame) -> None:
     connection.register("incoming", incoming)
     connection.register("person_has", person_has)
     del incoming, person_has
+    connection.execute(
+        f"create or replace temp macro rank_of(kind) as list_position({[*KEY_KINDS]}, kind) - 1"
+    )
     connection.execute(statement("lookup.sql"))
     if connection.execute("select count(*) from suppression").fetchall() != [(0,)]:
         connection.execute(statement("suppressed.sql"))

@@ -9,6 +9,8 @@ import duckdb
 import polars as pl
 
 from buena_pipeline.store.database import Database
+from buena_pipeline.store.digests import digest_keys
+from buena_pipeline.store.exchange import to_arrow
 from buena_pipeline.store.statements import statement
 
 
@@ -46,7 +48,7 @@ def unsuppress(database: Database, keys: pl.DataFrame) -> int:
 
 
 def _hash(connection: duckdb.DuckDBPyConnection, keys: pl.DataFrame) -> None:
-    connection.register("subject_key", keys.to_arrow())
+    connection.register("subject_key", to_arrow(digest_keys(keys)))
     connection.execute(statement("erasure_by_key.sql"))
     connection.execute(statement("suppression.sql"))
 

@@ -1,9 +1,9 @@
 -- The people of the store whom some keys point to, with everybody who turned out to be one of them.
---   in:  subject_key (kind, value)
+--   in:  subject_key (key)
 --   out: the temporary tables subject (key) and erased (person_id)
 
 create or replace temp table subject as
-select distinct md5(concat(kind, chr(31), value))::uuid as key from subject_key;
+select distinct key from subject_key;
 
 create or replace temp table erased as
 with recursive pointed_to as (

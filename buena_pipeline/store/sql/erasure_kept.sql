@@ -1,7 +1,7 @@
 -- What is kept of each table.
 --   in:  erased (person_id), subject (key), cutoff (moment; null for no limit of age),
 --        named (source, row): texts that hold an address or a profile of theirs,
---        found_key (source, row, kind, value): all keys that texts hold
+--        found_key (source, row, key): all keys that texts hold
 --   out: the temporary views kept_answer, kept_response, kept_identity, kept_link and kept_request, and
 --        affected (people, changes): how many people are erased in whole or in part, how many rows are touched
 
@@ -10,7 +10,7 @@ select source, row from named
 union
 select source, row
 from found_key
-where md5(concat(kind, chr(31), value))::uuid in (
+where key in (
     select key from subject
     union
     select key from identity where person_id in (select person_id from erased)

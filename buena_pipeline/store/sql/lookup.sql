@@ -1,6 +1,6 @@
 -- What the store knows of the people of one table.
---   in:  incoming (person, kind, key, bit), the keys of the table's people, strongest first; kind is a rank,
---        and bit is another one for each key of a person
+--   in:  incoming (person, kind, key, bit), the keys of the table's people, strongest first; kind is a rank
+--        (the temporary macro rank_of says which), and bit is another one for each key of a person
 --        person_has (person, strongest, bits): the strongest kind and all bits of each person
 --        living (run_id), the runs that live
 --   out: the temporary tables known, linked (which person which key points to, where not all is plain) and
@@ -17,7 +17,8 @@ select
     person, person_id, known_by, strongest,
     known_bits <> bits as lacking,
     -- somebody with another LinkedIn profile is somebody else, whatever key they share
-    person_id = highest and (known_by = 0 or strongest > 0) and (known_by < 3 or strongest = 3) as plain
+    person_id = highest and (known_by = rank_of('linkedin') or strongest > rank_of('linkedin'))
+        and (known_by < rank_of('name') or strongest = rank_of('name')) as plain
 from pointed join person_has using (person);
 
 create or replace temp table linked as
@@ -132,7 +133,7 @@ create or replace temp table hit as
 with profile as (
     select person, list(key) as keys
     from incoming
-    where kind = 0 and person in (select person from matched)
+    where kind = rank_of('linkedin') and person in (select person from matched)
     group by person
 )
 select person, known_by as kind, person_id, false as own, 1 as candidates, false as weak_only from best where plain

@@ -25,6 +25,6 @@ name as (
     group by person_id
 )
 select holder.* exclude (kind), coalesce(profiles, []) as profiles,
-       -- a profile is one person's whatever the names; an address may be several people's
-       case when kind = 'linkedin' then [] else coalesce(names, []) end as names
+       -- a profile or member id is one person's whatever the names; an address may be several people's
+       case when kind in ('linkedin', 'member') then [] else coalesce(names, []) end as names
 from holder left join profile using (person_id) left join name using (person_id);

@@ -1,5 +1,5 @@
 -- People of the table who must not be enriched: by a key of their rows, or by one the store knows of them.
---   in:  incoming, person_has (lookup.sql)
+--   in:  incoming, person_has, rank_of (lookup.sql)
 --   out: rows added to the temporary table suppressed
 
 insert into suppressed
@@ -11,6 +11,6 @@ select person from incoming where suppression_hash(key) in (select hash from sup
 union
 select matched.person
 from matched join person_key using (person_id) join person_has using (person)
-where (matched.kind < 3 or strongest = 3)
+where (matched.kind < rank_of('name') or strongest = rank_of('name'))
   and person_key.kind <> 'name'
   and suppression_hash(person_key.key) in (select hash from suppression);

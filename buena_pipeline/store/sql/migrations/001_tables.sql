@@ -104,7 +104,7 @@ create table identity (
 );
 comment on table identity is 'Which key points to which person: the keys of the rows, and those that answers confirmed.';
 comment on column identity.key is 'md5(concat(kind, chr(31), value))::uuid of the normalised value.';
-comment on column identity.kind is 'linkedin, email, mailbox (role address with name) or name (with company).';
+comment on column identity.kind is 'linkedin, member (an id of LinkedIn''s; its key is made as that of a profile), email, mailbox (role address with name) or name (with company).';
 
 create table link (
     person_id uuid,
