@@ -7,8 +7,10 @@ such as the DuckDB shell, is waited for. Knows nothing of leads; ``enrichment_st
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
+import tempfile
 import threading
 import time
 import weakref
@@ -26,6 +28,9 @@ from buena_pipeline.store.encryption import attach
 from buena_pipeline.store.engine import Engine
 from buena_pipeline.store.migrations import SCHEMA_VERSION, apply_migrations, known_version
 from buena_pipeline.store.signals import Watch, block
+
+_DENIED: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""What the system says where nothing may be written."""
 
 _PAUSE: Final = 0.05
 """Seconds of waiting for a lock, before signals are listened to."""
@@ -60,10 +65,22 @@ class Database:
         self.outdated = False
         self._key = key
         self._keep_log = keep_log
-        self._engine = Engine(Path(f"{path}.tmp"), key=key)
+        self._engine = Engine(self._spill(), key=key)
         self._checked: tuple[int, int] | None = None
         self.make_locks()
         _databases.add(self)
+
+    def _spill(self) -> Path:
+        """The folder for what does not fit in memory: beside the file, where that may be written to."""
+        beside = Path(f"{self.path}.tmp")
+        if not self.read_only or os.access(self.path.parent, os.W_OK):
+            return beside
+        try:
+            room = tempfile.mkdtemp(prefix="buena-")  # for its owner only
+        except OSError:
+            return beside
+        weakref.finalize(self, shutil.rmtree, room, ignore_errors=True)
+        return Path(room) / beside.name
 
     def make_locks(self) -> None:
         """Locks that nobody holds: in the beginning, and after a fork, when those here are the parent's."""
@@ -178,6 +195,8 @@ class Database:
 
     def _protect_log(self) -> None:
         """The write-ahead log holds personal data, and DuckDB creates it readable by everybody."""
+        if self.read_only:
+            return
         with contextlib.suppress(FileNotFoundError):
             Path(f"{self.path}.wal").chmod(0o600)
 
@@ -192,9 +211,8 @@ class Database:
         finally:
             turn.release()
 
-    @contextmanager
-    def _queue(self, lock_timeout: float, watch: Watch) -> Iterator[None]:
-        """Our turn among the processes that know the sidecar file."""
+    def require_place(self) -> None:
+        """Makes sure that the path may be that of a store; of one that is there, if it is only read."""
         if self.read_only and not self.path.exists():
             raise diagnosis.missing(self.path)
         if not self.path.parent.is_dir():
@@ -203,6 +221,11 @@ class Database:
             raise StoreError(f"The folder {self.path.parent} for the store {what}.", path=str(self.path))
         if self.path.is_dir():
             raise diagnosis.not_a_file(self.path)
+
+    @contextmanager
+    def _queue(self, lock_timeout: float, watch: Watch) -> Iterator[None]:
+        """Our turn among the processes that know the sidecar file."""
+        self.require_place()
         import filelock
 
         sidecar = self._sidecar
@@ -212,6 +235,10 @@ class Database:
                 sidecar.acquire(timeout=wait)
             except filelock.Timeout:
                 return False
+            except OSError as error:
+                # who only reads has DuckDB's own lock, and may have no right to make files here
+                if not (self.read_only and error.errno in _DENIED):
+                    raise
             return True
 
         try:
@@ -227,7 +254,8 @@ class Database:
         try:
             yield
         finally:
-            sidecar.release()
+            if sidecar.is_locked:
+                sidecar.release()
 
     @contextmanager
     def _open(
