@@ -27,6 +27,7 @@ from buena_pipeline.store import diagnosis
 from buena_pipeline.store.encryption import attach
 from buena_pipeline.store.engine import Engine
 from buena_pipeline.store.migrations import SCHEMA_VERSION, apply_migrations, known_version
+from buena_pipeline.store.ownership import keep_owner, somebody_elses
 from buena_pipeline.store.signals import Watch, block
 
 _DENIED: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -126,7 +127,7 @@ class Database:
                     watch.hear()
                     yield connection
                 except duckdb.Error as error:
-                    raise diagnosis.explain(error, self.path, waited=patience) from None
+                    raise self._explained(error, patience) from None
                 finally:
                     watch.holding = True
                     watch.cancel = None
@@ -187,6 +188,9 @@ class Database:
             # without room DuckDB speaks of an invalidated database; nothing on disk is harmed
             raise diagnosis.not_written(error, self.path) from None
 
+    def _explained(self, error: duckdb.Error, waited: float) -> StoreError:
+        return diagnosis.explain(error, self.path, waited=waited, whose=somebody_elses(self.path))
+
     def _require_writable(self) -> None:
         if self.read_only:
             raise StoreError(
@@ -246,11 +250,7 @@ class Database:
                 by = "another process of this library"
                 raise diagnosis.in_use(self.path, by=by, waited=lock_timeout)
         except OSError as error:
-            raise StoreError(
-                f"The store {self.path} cannot be used: {error.strerror or error}. "
-                "Its folder must exist and be writable, also for the lock file beside it.",
-                path=str(self.path),
-            ) from None
+            raise diagnosis.not_locked(error, self.path, whose=somebody_elses(self.path)) from None
         try:
             yield
         finally:
@@ -278,7 +278,7 @@ class Database:
                         opened = self._engine.attached(self.path, read_only=read_only, little=little)
                         connection = stack.enter_context(opened)
             except duckdb.Error as error:
-                raise diagnosis.explain(error, self.path, waited=lock_timeout) from None
+                raise self._explained(error, lock_timeout) from None
             yield connection
 
     def attach(self, connection: duckdb.DuckDBPyConnection, path: Path, *, name: str) -> None:
@@ -334,7 +334,7 @@ class Database:
             draft.chmod(0o600)
             yield draft
             if place.exists():
-                _keep_owner(draft, of=place)
+                keep_owner(draft, of=place)
             sync(draft)
             draft.replace(place)
             sync(place.parent)
@@ -356,7 +356,7 @@ class Database:
             try:
                 version = known_version(connection, self.path)
             except duckdb.Error as error:
-                raise diagnosis.explain(error, self.path, waited=lock_timeout) from None
+                raise self._explained(error, lock_timeout) from None
         self.outdated = version < SCHEMA_VERSION and self.read_only
         if version < SCHEMA_VERSION and not self.read_only:
             with self._open(lock_timeout, watch, read_only=False) as connection:
@@ -388,13 +388,6 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-def _keep_owner(path: Path, *, of: Path) -> None:
-    """Root may do the work for somebody else, who still has to open the file."""
-    owner = of.stat()
-    with contextlib.suppress(PermissionError):
-        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def sync(path: Path) -> None:
