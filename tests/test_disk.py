@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from buena_pipeline import EnrichmentStore
-from tests.torture.disks import Outcome, full_disk, limited, own_mounts, quota, read_only
+from tests.torture.disks import (
+    Outcome,
+    full_disk,
+    limited,
+    own_mounts,
+    quota,
+    read_only,
+    where_nothing_can_be_written,
+)
 from tests.torture.worker import GAVE_UP
 
 needs_mounts = pytest.mark.skipif(not own_mounts(), reason="a process may have no mounts of its own here")
@@ -75,3 +83,35 @@ def test_a_folder_that_cannot_be_written(begun: bool, tmp_path: Path) -> None:
     assert says_what_happened(outcome), outcome
     assert str(tmp_path / "buena.duckdb") in outcome.complaint
     assert outcome.requests == 0
+
+
+READ = """
+import sys
+from buena_pipeline import EnrichmentStore
+from buena_pipeline.store import engine
+engine._MEMORY = 40_000_000
+store = EnrichmentStore(sys.argv[1], read_only=True)
+spilled = "select count(distinct i) from (select range::varchar || repeat('x', 90) as i from range(600_000))"
+print(store.suppressed(), store.check()["ok"].all(), store.ledger().height, store.sql(spilled).item())
+"""
+
+
+@needs_mounts
+@pytest.mark.parametrize("locked", [True, False], ids=["a lock file", "no lock file"])
+def test_a_store_is_read_where_nothing_can_be_written(
+    locked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what only its log has, and with more than fits in memory; nothing stays behind anywhere."""
+    folder, spare = tmp_path / "disk", tmp_path / "spare"
+    folder.mkdir()
+    spare.mkdir()
+    monkeypatch.setenv("TMPDIR", str(spare))
+    store = EnrichmentStore(folder / "buena.duckdb")
+    store.suppress("jane@acme.example")
+    assert Path(f"{store.path}.wal").exists()
+    if not locked:
+        Path(f"{store.path}.lock").unlink()
+    there = sorted(folder.iterdir())
+    assert where_nothing_can_be_written(folder, "-c", READ, str(store.path)) == "1 True 0 600000\n"
+    assert sorted(folder.iterdir()) == there
+    assert not list(spare.iterdir())

@@ -711,7 +711,7 @@ def test_the_list_holds_keyed_hashes_and_nothing_else(store: EnrichmentStore) ->
     assert store.suppress(ADDRESS) == 1
     assert store.suppress([ADDRESS.upper(), f"mailto:{ADDRESS}"]) == 0
     assert listed(store) == hashes(store, ("email", ADDRESS))
-    assert store.sql("from suppression").columns == ["hash", "added_at"]
+    assert store.sql("from suppression").columns == ["hash", "added_at", "entry"]
     secrets = store.sql("select value from meta where name = 'suppression_secret'")["value"]
     assert [len(secret) for secret in secrets] == [64]
     store.checkpoint()
@@ -763,6 +763,63 @@ def test_people_come_off_the_list(full: EnrichmentStore) -> None:
     assert full.unsuppress(PRIVATE) == 3
     assert listed(full) == hashes(full, ("email", "omar@acme.example"))
     assert full.unsuppress(PRIVATE) == 0
+
+
+@pytest.mark.parametrize("who", [PROFILE, ADDRESS, PRIVATE])
+def test_whoever_is_forgotten_comes_off_the_list_as_a_whole(who: str, full: EnrichmentStore) -> None:
+    """By any identifier they came there with, though the store knows none of them any more."""
+    full.suppress([ADDRESS, "omar@acme.example"])
+    full.forget(ADDRESS)
+    assert full.unsuppress(who) == 3
+    assert listed(full) == hashes(full, ("email", "omar@acme.example"))
+
+
+def test_whoever_shares_an_identifier_stays_on_the_list(store: EnrichmentStore) -> None:
+    """Each came there by themselves: what they share is that of the other one, too."""
+    shared = "us@acme.example"
+    table = pl.DataFrame({"email": [ADDRESS, "omar@acme.example"], "other": shared})
+    columns = {"email": ["email", "other"]}
+    assert store.suppress(table, columns=columns) == 3
+    assert store.unsuppress(ADDRESS) == 1
+    assert listed(store) == hashes(store, ("email", shared), ("email", "omar@acme.example"))
+    assert store.suppressed() == 2
+    assert store.unsuppress(shared) == 2
+
+
+@pytest.mark.parametrize(("other", "gone"), [(None, 1), ("us@acme.example", 0)])
+def test_what_the_store_learned_since_takes_nobody_else_off_the_list(
+    other: str | None, gone: int, full: EnrichmentStore
+) -> None:
+    """By an address that it learned later they come off the list; somebody who came there with more stays."""
+    table = pl.DataFrame({"email": PRIVATE, "other": other}, schema_overrides={"other": pl.String})
+    full.suppress(table, columns={"email": ["email", "other"]})
+    before = hashes(full, ("email", PRIVATE), *([("email", other)] if other else []))
+    with duckdb.connect(str(full.path)) as connection:
+        connection.execute("delete from suppression where hash not in (select unnest(?))", [sorted(before)])
+    assert full.unsuppress(PROFILE) == gone
+    assert listed(full) == (set() if gone else before)
+
+
+def test_whoever_is_suppressed_again_is_one_entry(full: EnrichmentStore) -> None:
+    """A list of objections that is put there every night does not grow; after forgetting, less is known."""
+    for _ in range(3):
+        full.suppress([ADDRESS, ADDRESS])
+    assert full.sql("select count(*), count(distinct entry) from suppression").row(0) == (3, 1)
+    full.forget(ADDRESS)
+    assert [full.suppress(ADDRESS) for _ in range(3)] == [0, 0, 0]
+    assert full.sql("select count(*), count(distinct entry) from suppression").row(0) == (4, 2)
+    assert full.unsuppress(ADDRESS) == 3
+    assert full.suppressed() == 0
+
+
+def test_a_list_of_an_older_release_is_taken_off_by_what_is_known(full: EnrichmentStore) -> None:
+    """Nobody wrote down which hashes were one person's."""
+    full.suppress([ADDRESS, "omar@acme.example"])
+    with duckdb.connect(str(full.path)) as connection:
+        connection.execute("update suppression set entry = null")
+    assert full.suppress(ADDRESS) == 0
+    assert full.unsuppress(PROFILE) == 3
+    assert full.unsuppress("omar@acme.example") == 1
 
 
 # --- texts that name somebody ----------------------------------------------------------------------------

@@ -52,6 +52,9 @@ _PYTHON = (
     *("columns=", "prefix=", "api_key=", "=True", "enrich_frame", "score_frame", "BuenaClient"),
     *("pl.col", "frame.drop", "Traceback"),
 )
+WITHOUT_POWERS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+"""Root, to whom the permissions of files apply."""
+
 LEADS = pl.DataFrame({"email": [SECRET, "bob@acme.example"], "deal": [1, 2]})
 
 
@@ -271,7 +274,7 @@ def test_a_store_that_this_user_may_not_open(store: EnrichmentStore) -> None:
     store.stats()
     store.path.chmod(0o000)
     script = "import sys; from buena_pipeline import EnrichmentStore; EnrichmentStore(sys.argv[1]).stats()"
-    powers = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.getuid() == 0 else []
+    powers = WITHOUT_POWERS if os.getuid() == 0 else ()
     done = subprocess.run(
         [*powers, sys.executable, "-c", script, str(store.path)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -283,6 +286,27 @@ def test_a_store_that_this_user_may_not_open(store: EnrichmentStore) -> None:
     store.path.chmod(0o600)
     assert "StoreError" in done.stderr
     assert "may not be opened by this user" in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_store_of_another_user_says_whose_it_is(read_only: bool, store: EnrichmentStore) -> None:
+    """In a folder where everybody may write, as root without its powers."""
+    store.stats()
+    store.path.parent.chmod(0o777)
+    for path in store.path.parent.iterdir():
+        os.chown(path, 54_321, -1)
+    script = f"import sys, buena_pipeline as b; b.EnrichmentStore(sys.argv[1], read_only={read_only}).stats()"
+    done = subprocess.run(
+        [*WITHOUT_POWERS, sys.executable, "-c", script, str(store.path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert f"StoreError: The store {store.path} may not be used by this user: " in done.stderr
+    assert f"{store.path} belongs to user 54321, and this is the user root" in done.stderr
 
 
 def test_queries_that_are_none(store: EnrichmentStore) -> None:

@@ -186,8 +186,11 @@ DAMAGE = {
         """,
     ],
     "suppression_can_be_read": [
-        f"insert into suppression values ('{'0' * 64}', now())",
-        "insert into meta values ('suppression_secret', 'x'); insert into suppression values ('jane', now())",
+        f"insert into suppression values ('{'0' * 64}', now(), null)",
+        """
+        insert into meta values ('suppression_secret', 'x');
+        insert into suppression values ('jane', now(), null);
+        """,
     ],
     "nobody_was_charged_twice": [
         """

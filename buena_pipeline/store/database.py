@@ -7,8 +7,10 @@ such as the DuckDB shell, is waited for. Knows nothing of leads; ``enrichment_st
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
+import tempfile
 import threading
 import time
 import weakref
@@ -25,7 +27,11 @@ from buena_pipeline.store import diagnosis
 from buena_pipeline.store.encryption import attach
 from buena_pipeline.store.engine import Engine
 from buena_pipeline.store.migrations import SCHEMA_VERSION, apply_migrations, known_version
+from buena_pipeline.store.ownership import keep_owner, somebody_elses
 from buena_pipeline.store.signals import Watch, block
+
+_DENIED: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""What the system says where nothing may be written."""
 
 _PAUSE: Final = 0.05
 """Seconds of waiting for a lock, before signals are listened to."""
@@ -60,10 +66,22 @@ class Database:
         self.outdated = False
         self._key = key
         self._keep_log = keep_log
-        self._engine = Engine(Path(f"{path}.tmp"), key=key)
+        self._engine = Engine(self._spill(), key=key)
         self._checked: tuple[int, int] | None = None
         self.make_locks()
         _databases.add(self)
+
+    def _spill(self) -> Path:
+        """The folder for what does not fit in memory: beside the file, where that may be written to."""
+        beside = Path(f"{self.path}.tmp")
+        if not self.read_only or os.access(self.path.parent, os.W_OK):
+            return beside
+        try:
+            room = tempfile.mkdtemp(prefix="buena-")  # for its owner only
+        except OSError:
+            return beside
+        weakref.finalize(self, shutil.rmtree, room, ignore_errors=True)
+        return Path(room) / beside.name
 
     def make_locks(self) -> None:
         """Locks that nobody holds: in the beginning, and after a fork, when those here are the parent's."""
@@ -109,7 +127,7 @@ class Database:
                     watch.hear()
                     yield connection
                 except duckdb.Error as error:
-                    raise diagnosis.explain(error, self.path, waited=patience) from None
+                    raise self._explained(error, patience) from None
                 finally:
                     watch.holding = True
                     watch.cancel = None
@@ -170,6 +188,9 @@ class Database:
             # without room DuckDB speaks of an invalidated database; nothing on disk is harmed
             raise diagnosis.not_written(error, self.path) from None
 
+    def _explained(self, error: duckdb.Error, waited: float) -> StoreError:
+        return diagnosis.explain(error, self.path, waited=waited, whose=somebody_elses(self.path))
+
     def _require_writable(self) -> None:
         if self.read_only:
             raise StoreError(
@@ -178,6 +199,8 @@ class Database:
 
     def _protect_log(self) -> None:
         """The write-ahead log holds personal data, and DuckDB creates it readable by everybody."""
+        if self.read_only:
+            return
         with contextlib.suppress(FileNotFoundError):
             Path(f"{self.path}.wal").chmod(0o600)
 
@@ -192,9 +215,8 @@ class Database:
         finally:
             turn.release()
 
-    @contextmanager
-    def _queue(self, lock_timeout: float, watch: Watch) -> Iterator[None]:
-        """Our turn among the processes that know the sidecar file."""
+    def require_place(self) -> None:
+        """Makes sure that the path may be that of a store; of one that is there, if it is only read."""
         if self.read_only and not self.path.exists():
             raise diagnosis.missing(self.path)
         if not self.path.parent.is_dir():
@@ -203,6 +225,11 @@ class Database:
             raise StoreError(f"The folder {self.path.parent} for the store {what}.", path=str(self.path))
         if self.path.is_dir():
             raise diagnosis.not_a_file(self.path)
+
+    @contextmanager
+    def _queue(self, lock_timeout: float, watch: Watch) -> Iterator[None]:
+        """Our turn among the processes that know the sidecar file."""
+        self.require_place()
         import filelock
 
         sidecar = self._sidecar
@@ -212,6 +239,10 @@ class Database:
                 sidecar.acquire(timeout=wait)
             except filelock.Timeout:
                 return False
+            except OSError as error:
+                # who only reads has DuckDB's own lock, and may have no right to make files here
+                if not (self.read_only and error.errno in _DENIED):
+                    raise
             return True
 
         try:
@@ -219,15 +250,12 @@ class Database:
                 by = "another process of this library"
                 raise diagnosis.in_use(self.path, by=by, waited=lock_timeout)
         except OSError as error:
-            raise StoreError(
-                f"The store {self.path} cannot be used: {error.strerror or error}. "
-                "Its folder must exist and be writable, also for the lock file beside it.",
-                path=str(self.path),
-            ) from None
+            raise diagnosis.not_locked(error, self.path, whose=somebody_elses(self.path)) from None
         try:
             yield
         finally:
-            sidecar.release()
+            if sidecar.is_locked:
+                sidecar.release()
 
     @contextmanager
     def _open(
@@ -250,7 +278,7 @@ class Database:
                         opened = self._engine.attached(self.path, read_only=read_only, little=little)
                         connection = stack.enter_context(opened)
             except duckdb.Error as error:
-                raise diagnosis.explain(error, self.path, waited=lock_timeout) from None
+                raise self._explained(error, lock_timeout) from None
             yield connection
 
     def attach(self, connection: duckdb.DuckDBPyConnection, path: Path, *, name: str) -> None:
@@ -306,7 +334,7 @@ class Database:
             draft.chmod(0o600)
             yield draft
             if place.exists():
-                _keep_owner(draft, of=place)
+                keep_owner(draft, of=place)
             sync(draft)
             draft.replace(place)
             sync(place.parent)
@@ -328,7 +356,7 @@ class Database:
             try:
                 version = known_version(connection, self.path)
             except duckdb.Error as error:
-                raise diagnosis.explain(error, self.path, waited=lock_timeout) from None
+                raise self._explained(error, lock_timeout) from None
         self.outdated = version < SCHEMA_VERSION and self.read_only
         if version < SCHEMA_VERSION and not self.read_only:
             with self._open(lock_timeout, watch, read_only=False) as connection:
@@ -360,13 +388,6 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-def _keep_owner(path: Path, *, of: Path) -> None:
-    """Root may do the work for somebody else, who still has to open the file."""
-    owner = of.stat()
-    with contextlib.suppress(PermissionError):
-        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def sync(path: Path) -> None:

@@ -123,10 +123,39 @@ def not_created(error: OSError, path: Path) -> StoreError:
     )
 
 
+def not_locked(error: OSError, path: Path, *, whose: str | None) -> StoreError:
+    """Why there is no turn at the file: the lock beside it cannot be had."""
+    if isinstance(error, PermissionError) and whose:
+        return private(path, whose)
+    return StoreError(
+        f"The store {path} cannot be used: {error.strerror or error}. "
+        "Its folder must exist and be writable, also for the lock file beside it; read_only=True does "
+        "without.",
+        path=str(path),
+    )
+
+
+def private(path: Path, whose: str) -> StoreError:
+    """It is another user's."""
+    return StoreError(
+        f"The store {path} may not be used by this user: {whose}. A store belongs to one user of the "
+        "operating system, who alone may read it: let all jobs that share it run as that one, such as a "
+        "service account, or name another file.",
+        path=str(path),
+    )
+
+
 def explain(  # noqa: PLR0911 - one return a cause
-    error: duckdb.Error, path: Path, *, waited: float
+    error: duckdb.Error, path: Path, *, waited: float, whose: str | None = None
 ) -> StoreError:
-    """Why a store cannot be used, after so many seconds of waiting for others."""
+    """Why a store cannot be used.
+
+    Args:
+        error: what DuckDB says.
+        path: the store's file.
+        waited: seconds for which others were waited for.
+        whose: ``ownership.somebody_elses``.
+    """
     text, place = str(error), str(path)
     if is_locked(error):
         holder = re.search(r"\(PID (\d+)\)", text)
@@ -144,6 +173,8 @@ def explain(  # noqa: PLR0911 - one return a cause
         )
     if is_failed_write(error):
         return not_written(error, path)
+    if "Permission denied" in text and whose:
+        return private(path, whose)
     if "Permission denied" in text:
         return StoreError(
             f"The store {place} may not be opened by this user: permission denied. Make it readable and "

@@ -24,7 +24,7 @@ from buena_pipeline.store.integrity import check_integrity
 from buena_pipeline.store.journaled_store import JournaledStore
 from buena_pipeline.store.queries import require_holdable, require_query
 from buena_pipeline.store.statements import statement
-from buena_pipeline.store.subjects import subject_keys
+from buena_pipeline.store.subjects import subject_keys, subjects
 
 Columns = Mapping[str, str | Sequence[str] | None]
 
@@ -341,10 +341,13 @@ class EnrichmentStore(JournaledStore):
         Raises:
             InputError: if anything given identifies nobody; then nothing was changed.
         """
-        return suppression.suppress(self._database, subject_keys(who, columns), now=datetime.now(UTC))
+        return suppression.suppress(self._database, subjects(who, columns), now=datetime.now(UTC))
 
     def unsuppress(self, who: Any, *, columns: Columns | None = None) -> int:
-        """Takes people off that list, by what is given and what the store still knows of them.
+        """Takes people off that list, by any identifier that they came there with.
+
+        Each goes with everything that was put there for them at once, also what was forgotten since. What the
+        store knows of them counts, too, but takes nobody along who came to the list by themselves.
 
         Args:
             who: as for ``forget``.
@@ -356,8 +359,8 @@ class EnrichmentStore(JournaledStore):
         Raises:
             InputError: if anything given identifies nobody; then nothing was changed.
         """
-        return suppression.unsuppress(self._database, subject_keys(who, columns))
+        return suppression.unsuppress(self._database, subjects(who, columns))
 
     def suppressed(self) -> int:
         """How many hashes are on that list."""
-        return int(self.sql("select count(*) from suppression").item())
+        return int(self.sql("select count(distinct hash) from suppression").item())

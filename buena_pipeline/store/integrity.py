@@ -114,7 +114,7 @@ def _readable(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 def _files(path: Path, journals: Sequence[Path]) -> Iterator[dict[str, Any]]:
     """The files of the store: who may read them, and what waits beside it."""
     folders = [folder for folder in journals if folder.is_dir()]
-    entries = [entry for folder in folders for entry in sorted(folder.iterdir())]
+    entries = [entry for folder in folders for entry in _entries(folder)]
     yield _row(
         "files_are_private",
         sum(map(_readable_by_others, [path, Path(f"{path}.wal"), *folders, *entries])),
@@ -134,6 +134,13 @@ def _files(path: Path, journals: Sequence[Path]) -> Iterator[dict[str, Any]]:
         "No answer waits in the journal.",
         f"The next run takes in what is in {' and '.join(map(str, folders))}.",
     )
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder; nothing, where it belongs to somebody else who keeps it private."""
+    with contextlib.suppress(PermissionError):
+        return sorted(folder.iterdir())
+    return []
 
 
 def _readable_by_others(path: Path) -> bool:

@@ -40,6 +40,22 @@ def subject_keys(who: Any, columns: Mapping[str, str | Sequence[str] | None] | N
         >>> subject_keys({"first_name": "Jane", "last_name": "Doe", "company": "Acme"})["kind"].to_list()
         ['name']
     """
+    return subjects(who, columns).select("kind", "value").unique(maintain_order=True)
+
+
+def subjects(who: Any, columns: Mapping[str, str | Sequence[str] | None] | None = None) -> pl.DataFrame:
+    """The keys of the people that are meant, and which of them are one person's.
+
+    Args:
+        who: as for ``subject_keys``.
+        columns: likewise.
+
+    Returns:
+        ``row`` (UInt32), the person's place in what is given; ``kind`` and ``value`` as in ``subject_keys``.
+
+    Raises:
+        InputError, ColumnError: as ``subject_keys`` does.
+    """
     frame, found = _table_of(who, columns)
     rows = identify(frame, found)
     named = isinstance(who, str | list | tuple)
@@ -50,9 +66,9 @@ def subject_keys(who: Any, columns: Mapping[str, str | Sequence[str] | None] | N
     }
     strong = [name for kind in KEY_KINDS if kind != "name" for name in columns_of[kind]]
     is_strong = pl.any_horizontal(pl.lit(value=False), pl.col(strong).is_not_null())
-    rows = rows.with_columns(key_name=pl.when(~is_strong).then("key_name"))
+    rows = rows.with_columns(key_name=pl.when(~is_strong).then("key_name")).with_row_index("row")
     keys = [
-        rows.select(pl.lit(kind).alias("kind"), pl.col(name).alias("value"))
+        rows.select("row", pl.lit(kind).alias("kind"), pl.col(name).alias("value"))
         for kind in KEY_KINDS
         for name in columns_of[kind]
     ]

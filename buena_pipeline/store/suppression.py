@@ -19,7 +19,7 @@ def suppress(database: Database, keys: pl.DataFrame, *, now: datetime) -> int:
 
     Args:
         database: the store's file; created if it is not there.
-        keys: ``kind`` and ``value``, as ``subjects.subject_keys`` gives them.
+        keys: ``row``, ``kind`` and ``value``, as ``subjects.subjects`` gives them.
         now: when.
 
     Returns:
@@ -32,28 +32,34 @@ def suppress(database: Database, keys: pl.DataFrame, *, now: datetime) -> int:
             [secrets.token_hex(32)],
         )
         _hash(connection, keys)
-        gained = connection.execute(
-            "insert into suppression by name select hash, ?::timestamptz as added_at from hashed"
-            " where hash not in (select hash from suppression)",
-            [now],
-        )
-        return _changed(gained)
+        before = _length(connection)
+        connection.execute(statement("suppress.sql"), {"now": now})
+        return _length(connection) - before
 
 
 def unsuppress(database: Database, keys: pl.DataFrame) -> int:
-    """Takes off the list what ``suppress`` would put on it, and says how many hashes that were."""
+    """Takes people off the list, each with all that ``suppress`` put there for them at once.
+
+    Args:
+        database: as for ``suppress``.
+        keys: likewise.
+
+    Returns:
+        How many hashes the list has lost.
+    """
     with database.transaction() as connection:
         _hash(connection, keys)
-        return _changed(connection.execute("delete from suppression where hash in (select hash from hashed)"))
+        before = _length(connection)
+        connection.execute(statement("unsuppress.sql"))
+        return before - _length(connection)
 
 
 def _hash(connection: duckdb.DuckDBPyConnection, keys: pl.DataFrame) -> None:
     connection.register("subject_key", to_arrow(digest_keys(keys)))
-    connection.execute(statement("erasure_by_key.sql"))
     connection.execute(statement("suppression.sql"))
 
 
-def _changed(connection: duckdb.DuckDBPyConnection) -> int:
-    """How many rows a statement has inserted or deleted."""
-    (rows,) = connection.fetchone() or (0,)
-    return int(rows)
+def _length(connection: duckdb.DuckDBPyConnection) -> int:
+    """How many hashes are on the list."""
+    (hashes,) = connection.execute("select count(distinct hash) from suppression").fetchone() or (0,)
+    return int(hashes)

@@ -130,7 +130,7 @@ class Transaction:
                 select (select any_value(value) from meta where name = 'file_id'),
                        (select count(*) from request),
                        (select count(*) from identity),
-                       (select (count(*), bit_xor(hash(hash))) from suppression)
+                       (select (count(*), bit_xor(hash(listed))) from suppression as listed)
                 """
             self._extent = Extent(*self._only_row(query))
         return self._extent
@@ -141,7 +141,7 @@ class Transaction:
             """
             select (select count(*) from request where run_id <> ?),
                    (select count(*) from identity where request_id is null),
-                   (select (count(*), bit_xor(hash(hash))) from suppression),
+                   (select (count(*), bit_xor(hash(listed))) from suppression as listed),
                    (select any_value(value) from meta where name = 'file_id')
             """,
             [run_id],

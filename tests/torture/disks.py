@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,6 +85,17 @@ def limited(folder: Path, kilobytes: int) -> Outcome:
 def read_only(folder: Path) -> Outcome:
     """A run in a folder that cannot be written to."""
     return _run(folder, None, [*_OWN_MOUNTS, _READ_ONLY, str(folder)])
+
+
+def where_nothing_can_be_written(folder: Path, *command: str) -> str:
+    """What a Python command says, run while nothing can be written to one folder."""
+    done = subprocess.run(
+        [*_OWN_MOUNTS, _READ_ONLY, str(folder), sys.executable, *command],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
 
 
 @contextmanager

@@ -1,2 +1,0 @@
--- Schema version 5. No table changes: the views are rebuilt. A day of credits_by_day is one of UTC for whoever asks, and coverage
--- takes a seventh of the time.
