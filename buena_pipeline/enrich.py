@@ -210,7 +210,7 @@ class Enricher:
         return as_lazy_frame(read, schema)
 
     def plan(self, frame: Any) -> EnrichmentPlan:
-        """What ``run`` would do and cost; sends nothing.
+        """What ``run`` would do and cost; sends nothing, and makes no store where none is.
 
         Args:
             frame: as for ``run``.

@@ -82,7 +82,7 @@ class Run:
             StoreError: if the store cannot be read.
         """
         draft = _survey(table, columns, None)
-        with self._store.consult() as turn:
+        with self._store.preview() as turn:
             self._decide(draft, turn)
         return draft
 

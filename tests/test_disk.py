@@ -87,12 +87,15 @@ def test_a_folder_that_cannot_be_written(begun: bool, tmp_path: Path) -> None:
 
 READ = """
 import sys
-from buena_pipeline import EnrichmentStore
+import polars as pl
+from buena_pipeline import EnrichmentStore, plan_frame
 from buena_pipeline.store import engine
 engine._MEMORY = 40_000_000
 store = EnrichmentStore(sys.argv[1], read_only=True)
 spilled = "select count(distinct i) from (select range::varchar || repeat('x', 90) as i from range(600_000))"
-print(store.suppressed(), store.check()["ok"].all(), store.ledger().height, store.sql(spilled).item())
+plan = plan_frame(pl.DataFrame({"email": ["jane@acme.example", "bo@x.example"]}), store=sys.argv[1])
+print(plan.suppressed, plan.to_buy, store.suppressed(), store.check()["ok"].all(), store.ledger().height)
+print(store.sql(spilled).item())
 """
 
 
@@ -112,6 +115,6 @@ def test_a_store_is_read_where_nothing_can_be_written(
     if not locked:
         Path(f"{store.path}.lock").unlink()
     there = sorted(folder.iterdir())
-    assert where_nothing_can_be_written(folder, "-c", READ, str(store.path)) == "1 True 0 600000\n"
+    assert where_nothing_can_be_written(folder, "-c", READ, str(store.path)) == "1 1 1 True 0\n600000\n"
     assert sorted(folder.iterdir()) == there
     assert not list(spare.iterdir())

@@ -23,7 +23,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buena_pipeline import BuenaClient, Enricher, EnrichmentOptions, EnrichmentStore, Sandbox
+from buena_pipeline import BuenaClient, Enricher, EnrichmentOptions, EnrichmentStore, Sandbox, plan_frame
 from buena_pipeline.cli import main
 from buena_pipeline.cli.doctor import Check, examine
 from buena_pipeline.errors import (
@@ -188,6 +188,15 @@ def test_a_key_for_a_store_that_is_not_encrypted_is_told(crypto: None, store: En
     with pytest.raises(EncryptionKeyError, match="is not encrypted, but a key was given"):
         EnrichmentStore(store.path, encryption_key=KEY).stats()
     assert store.stats().people == 0
+
+
+def test_a_plan_makes_no_encrypted_store(secret: EnrichmentStore) -> None:
+    """Nor a plain one."""
+    folder = secret.path.parent / "new"
+    folder.mkdir()
+    store = EnrichmentStore(folder / "buena.duckdb", encryption_key=KEY)
+    assert plan_frame(LEADS, store=store).to_buy == 60
+    assert not list(folder.iterdir())
 
 
 def test_a_file_that_is_no_database_is_left_alone(crypto: None, tmp_path: Path) -> None:

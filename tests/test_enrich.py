@@ -43,11 +43,14 @@ from buena_pipeline.errors import (
     AuthenticationError,
     ColumnError,
     InputError,
+    NotAStoreError,
     PermissionDeniedError,
     SettingsError,
     StoreDamagedError,
+    StoreError,
     StoreLockedError,
 )
+from buena_pipeline.postings import Postings
 from buena_pipeline.sandbox import Fault
 from buena_pipeline.schema import BLOCK_OF, ENRICHED
 from tests.torture.processes import wait_until
@@ -310,6 +313,27 @@ def test_the_plan_says_what_the_run_then_does(everybody: Sandbox, store: Enrichm
         assert report.credits_remaining == sandbox.credits
     assert (report.enriched, report.credits_avoided, report.deferred_reason) == (120, 10, None)
     assert plan_frame(table, store=store).cached == 120
+
+
+def test_a_plan_makes_no_store(store: EnrichmentStore) -> None:
+    """What is not there is empty, with a daily budget as well; a folder that is missing is told."""
+    folder = store.path.parent
+    for again in range(2):
+        plan = plan_frame(addresses(120 + again), store=store, daily_credits=100)
+        assert (plan.to_buy, plan.deferred, plan.cached) == (100, 20 + again, 0)
+    assert not list(folder.iterdir())
+    with pytest.raises(StoreError, match="does not exist: create it"):
+        plan_frame(addresses(1), store=folder / "none" / "buena.duckdb")
+    with pytest.raises(NotAStoreError, match="There is no store"):
+        plan_frame(addresses(1), store=EnrichmentStore(store.path, read_only=True))
+
+
+def test_a_plan_takes_in_what_waits_for_a_store_that_is_gone(store: EnrichmentStore) -> None:
+    """What was paid for is known to the plan, as it would be to the run."""
+    entry = store.keep(Postings())
+    plan_frame(addresses(5), store=store)
+    assert store.path.exists()
+    assert not entry.exists()
 
 
 def test_a_budget_buys_the_best_and_defers_the_rest(everybody: Sandbox, store: EnrichmentStore) -> None:

@@ -296,6 +296,19 @@ def test_a_charge_that_was_none_is_told(store: EnrichmentStore) -> None:
     assert receipt(store)["balance"] == "the balance fell by 3 credits less than the ledger says"
 
 
+@pytest.mark.parametrize("sent", [1, 50], ids=["before", "after"])
+def test_a_balance_says_nothing_of_requests_without_one_on_both_sides(
+    sent: int, store: EnrichmentStore
+) -> None:
+    """A killed run's, where nobody knew the balance before, or nobody has asked since."""
+    written(store, ("in flight", sent, {}), ("unknown", sent + 1, {}), people=400)
+    answered(store, 10, 10, 990)
+    answered(store, 30, 10, 980)
+    said = receipt(store)["balance"]
+    assert said.startswith("the vendor's balance agrees with the answers; whether 400 people were charged")
+    assert "agrees with the ledger" not in said
+
+
 def test_each_account_has_a_balance_of_its_own(store: EnrichmentStore) -> None:
     """Told by the beginning of its hash; what was written before there were accounts is one, too."""
     for minute, account in enumerate(("0123456789abcdef", "fedcba9876543210", None)):

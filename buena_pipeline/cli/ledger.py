@@ -90,7 +90,7 @@ def describe_receipt(requests: pl.DataFrame, runs: pl.DataFrame, *, now: datetim
     if unanswered.height:
         cost = f"{_total(unanswered, 'credits_used')} credits"
         lines.append(("no answer", f"{_extent(unanswered)}, charged {cost}"))
-    return lines + _describe_drift(drift(requests))
+    return lines + _describe_drift(drift(requests), _outside(requests, unknown))
 
 
 def _total(requests: pl.DataFrame, column: str) -> str:
@@ -101,7 +101,20 @@ def _extent(requests: pl.DataFrame) -> str:
     return f"{requests['people'].sum():,} people in {requests.height:,} requests"
 
 
-def _describe_drift(accounts: pl.DataFrame) -> list[tuple[str, str]]:
+def _outside(requests: pl.DataFrame, unknown: pl.DataFrame) -> dict[str | None, int]:
+    """By account, the people of requests of unknown outcome that no balance is known before, or after."""
+    telling = requests.filter((pl.col("state") == "answered") & pl.col("credits_remaining").is_not_null())
+    known = telling.group_by("account").agg(since=pl.col("closed_at").min(), until=pl.col("sent_at").max())
+    outside = (
+        unknown.join(known, on="account", how="left", nulls_equal=True)
+        .filter((pl.col("sent_at") < pl.col("since")) | (pl.col("sent_at") > pl.col("until")))
+        .group_by("account")
+        .agg(pl.col("people").sum())
+    )
+    return dict(outside.select("account", "people").iter_rows())  # a handful of accounts
+
+
+def _describe_drift(accounts: pl.DataFrame, outside: dict[str | None, int]) -> list[tuple[str, str]]:
     """Whether the vendor's balance agrees, for each account: there are few."""
     lines = []
     for account, difference, topped_up in accounts.select("account", "drift", "topped_up").rows():
@@ -111,13 +124,18 @@ def _describe_drift(accounts: pl.DataFrame) -> list[tuple[str, str]]:
             else "balance"
         )
         added = f"; {amount(topped_up)} credits were added meanwhile" if topped_up else ""
-        lines.append((name, f"{_in_words(difference)}{added}"))
+        lines.append((name, f"{_in_words(difference, outside.get(account, 0))}{added}"))
     return lines
 
 
-def _in_words(difference: float | None) -> str:
+def _in_words(difference: float | None, outside: int) -> str:
     if difference is None:
         return "fewer than two answers tell it: there is nothing to compare yet"
+    if abs(difference) < _AGREES and outside:
+        return (
+            f"the vendor's balance agrees with the answers; whether {outside:,} people were charged it "
+            "cannot tell, as no answer tells the balance both before and after their requests"
+        )
     if abs(difference) < _AGREES:
         return "the vendor's balance agrees with the ledger"
     if difference < 0:

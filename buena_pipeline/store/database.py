@@ -24,7 +24,7 @@ import duckdb
 from buena_pipeline.errors import StoreError
 from buena_pipeline.settings import StoreKey
 from buena_pipeline.store import diagnosis
-from buena_pipeline.store.encryption import attach
+from buena_pipeline.store.encryption import MEMORY, attach
 from buena_pipeline.store.engine import Engine
 from buena_pipeline.store.migrations import SCHEMA_VERSION, apply_migrations, known_version
 from buena_pipeline.store.ownership import keep_owner, somebody_elses
@@ -158,6 +158,14 @@ class Database:
                 if isinstance(error, duckdb.Error) and diagnosis.is_about_the_disk(error):
                     raise diagnosis.not_written(error, self.path) from None
                 raise
+
+    @block
+    def unmade(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to what the file would hold if it were made now; it is not."""
+        self.require_place()
+        with Engine(self._spill(), key=self._key).attached(Path(MEMORY)) as connection:
+            apply_migrations(connection, since=0)
+            yield connection
 
     @block
     def exclusive(self) -> Iterator[duckdb.DuckDBPyConnection]:

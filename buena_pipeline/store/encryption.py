@@ -19,6 +19,9 @@ INSTALL: Final = "python -c \"import duckdb; duckdb.sql('INSTALL httpfs')\""
 
 _LOAD_CRYPTO: Final = "load httpfs"
 
+MEMORY: Final = ":memory:"
+"""The path of a database without a file, where nothing is to be encrypted."""
+
 _STORAGE: Final = "storage_version 'v1.4.0'"
 
 
@@ -48,7 +51,7 @@ def attach(
         options.append(_STORAGE)
     if block_size is not None:
         options.append(f"block_size {block_size}")
-    if key is not None:
+    if key is not None and str(path) != MEMORY:
         options.append("encryption_key ?")
         values.append(key.text)
     how = f" ({', '.join(options)})" if options else ""

@@ -7,12 +7,13 @@ people ask of a store is in ``enrichment_store``.
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -63,13 +64,10 @@ class JournaledStore:
 
     def __init__(self, path: Path, *, key: StoreKey | None, read_only: bool, lock_timeout: float) -> None:
         self._journal = _journal(path, key)
-        self._database = Database(
-            path,
-            lock_timeout=lock_timeout,
-            read_only=read_only,
-            key=key,
-            keep_log=self._journal.keep_log,
+        self._open = partial(
+            Database, path, lock_timeout=lock_timeout, key=key, keep_log=self._journal.keep_log
         )
+        self._database = self._open(read_only=read_only)
         self._files = (str(path), f"{path}.wal")
         self._folders = tuple(map(str, self.journals))
 
@@ -132,6 +130,25 @@ class JournaledStore:
         else:
             with self._database.connect() as connection:
                 yield Transaction(connection, self._journal)
+
+    @block
+    def preview(self) -> Iterator[Transaction]:
+        """Like ``consult``, but makes no file where there is none, and reads one that may not be written."""
+        with ExitStack() as stack:
+            if self.read_only or self._may_be_written():
+                yield stack.enter_context(self.consult())
+                return
+            there = self.path.exists()
+            database = self._open(read_only=there)
+            opened = database.connect() if there else database.unmade()
+            yield Transaction(stack.enter_context(opened), self._journal)
+
+    def _may_be_written(self) -> bool:
+        """Whether there is a file to write, or something that waits to be written in one."""
+        if self.path.exists():
+            return os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
+        waiting = self._journal.entries() or self._journal.spare.entries()
+        return bool(waiting) or Path(f"{self.path}.wal").exists()
 
     def fetch(
         self,
