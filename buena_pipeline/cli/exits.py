@@ -22,7 +22,7 @@ EXIT_CODES: Final = {
     USAGE: "a file, an option, a setting or a query cannot be used; nothing was sent",
     VENDOR: "the vendor stopped the run (401, 403), or nobody answers",
     STORE: "the store cannot be used",
-    PARTIAL: "done, but some people were deferred: run again, or do what the summary says",
+    PARTIAL: "done, but people were deferred: run again, or do as the summary says",
     OWN_FAULT: "buena-pipeline itself failed: a fault to report",
     INTERRUPTED: "interrupted; what was bought is in the store",
     TERMINATED: "the same, by SIGTERM",
