@@ -48,7 +48,9 @@ _NOT_SENT: Final = (
 )
 _WORTH_ANOTHER_TRY: Final = (ServerFault, Unreachable, RateLimited)
 _Passing = ServerFault | Unreachable | RateLimited
-_CALLED_OFF: Final = Unreachable("called off before it was sent")
+CALLED_OFF: Final = Unreachable("called off before it was sent")
+"""What becomes of a request whose thread finds nobody who wants it any more."""
+
 _CLOSED: Final = "This BuenaClient is closed; make a new one."
 _NOTHING_CAME: Final = (httpx.HTTPError, UnicodeError)
 
@@ -231,7 +233,7 @@ class BuenaClient:
         self._require_open()
         body = encode_request(leads, options)
         if self._is_off(called_off):
-            return _CALLED_OFF
+            return CALLED_OFF
         if leaves is not None:
             leaves()
         verdict = self._send(body)
@@ -309,7 +311,7 @@ class BuenaClient:
                     first = attempt.retry_state.attempt_number == 1
                     # whoever waited for a rate limit may find nobody left to read the answer
                     if not first and self._is_off(called_off):
-                        return _CALLED_OFF
+                        return CALLED_OFF
                     return _or_again(failed if first else self._send(body))
         except _TryAgain as last:
             return last.verdict

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final, overload
 
-from buena_pipeline.client import BuenaClient
+from buena_pipeline.client import CALLED_OFF, BuenaClient
 from buena_pipeline.entries import Request
 from buena_pipeline.interrupt import Stop
 from buena_pipeline.settings import EnrichmentOptions
@@ -146,7 +146,9 @@ class Flights:
             future = self._landed.popleft()
             request = self._flying.pop(future, None)
             if request is not None:
-                yield request, None if future.cancelled() else future.result()
+                verdict = None if future.cancelled() else future.result()
+                # a thread may have taken it just before it was cancelled
+                yield request, None if verdict is CALLED_OFF else verdict
 
     def abandoned(self) -> Iterator[Request]:
         """The requests that are on their way, each once: nobody waits for them any longer."""

@@ -74,6 +74,19 @@ def test_requests_of_a_client_that_is_closed_land_without_a_verdict(
     assert None in landed
 
 
+def test_requests_that_a_thread_took_while_the_client_was_closing_land_likewise(
+    flying: Flights, vendor: Vendor, client: BuenaClient
+) -> None:
+    """Between the word and the cancelling: they were not sent, and are not taken for an outage."""
+    client._closing.set()
+    vendor.may_answer.release()
+    landed = []
+    while flying:
+        flying.wait(lambda: 0.0)
+        landed += [verdict for _, verdict in flying.landed()]
+    assert [verdict is None for verdict in landed] == [False, True, True, True]
+
+
 @pytest.mark.parametrize(("spare", "landed"), [(0, 3), (1, 2), (2, 1), (3, 1)])
 def test_answers_wait_for_others_while_enough_requests_are_ahead(
     spare: int, landed: int, flying: Flights, vendor: Vendor
