@@ -272,8 +272,10 @@ def test_numbers_where_text_belongs_are_read_as_text(client: BuenaClient, store:
 
 def test_nested_columns_are_refused(store: EnrichmentStore) -> None:
     """The message names the column and its dtype."""
-    with pytest.raises(ColumnError, match=r"email.*List"):
-        enrich_frame(pl.DataFrame({"email": [["a@x.example"]]}), store=store)
+    with pytest.raises(ColumnError, match=r"email.*Struct"):
+        enrich_frame(pl.DataFrame({"email": [{"work": "a@x.example"}]}), store=store)
+    with pytest.raises(ColumnError, match=r"company.*List"):
+        enrich_frame(pl.DataFrame({"email": ["a@x.example"], "company": [["Acme"]]}), store=store)
 
 
 def test_a_clash_with_the_prefix_is_found_before_any_cost(
