@@ -78,6 +78,16 @@ def test_a_list_that_cannot_be_gone_on_with_is_given_up(
     begun.close()
 
 
+def test_nothing_leaves_when_the_list_has_ended(written: Path) -> None:
+    """A thread may have taken a request just before everybody gave up on the run."""
+    begun = Departures(written)
+    begun.open()
+    begun.close()
+    with pytest.raises(StoreError, match="run is over"):
+        begun.note("c")
+    assert departed(written) == frozenset()
+
+
 def test_without_boots_there_is_no_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on other systems: everything in flight is then of unknown outcome."""
     monkeypatch.setattr(departures, "_boot", lambda: None)

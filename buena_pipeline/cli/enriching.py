@@ -10,14 +10,7 @@ from typing import Annotated
 import typer
 
 from buena_pipeline.cli import options
-from buena_pipeline.cli.display import (
-    console,
-    describe_plan,
-    describe_report,
-    facts,
-    frame_table,
-    short_path,
-)
+from buena_pipeline.cli.display import console, describe_plan, describe_report, facts, frame_table, short_path
 from buena_pipeline.cli.progress import show_progress
 from buena_pipeline.cli.runs import (
     best_people,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -42,6 +43,9 @@ class Departures:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor: int | None = None
+        self._ended = False
+        # a thread must not write where the descriptor has become another file's
+        self._turn = threading.Lock()
 
     def open(self) -> None:
         """Begins the list, empty; where boots cannot be told apart, there is none.
@@ -58,14 +62,20 @@ class Departures:
         """A request leaves now.
 
         Raises:
-            StoreError: if that can neither be written nor the list be given up; then it must not leave.
+            StoreError: if that can neither be written nor the list be given up, or the run is over; then it
+                must not leave.
         """
-        if self._descriptor is None:
-            return
-        try:
-            self._append(request_id)
-        except OSError:
-            self._give_up()
+        with self._turn:
+            if self._ended:
+                raise StoreError(
+                    "The run is over: a request of it that had not left does not leave any more."
+                )
+            if self._descriptor is None:
+                return
+            try:
+                self._append(request_id)
+            except OSError:
+                self._give_up()
 
     def _give_up(self) -> None:
         """A list that lacks a request would call it unsent."""
@@ -80,9 +90,11 @@ class Departures:
 
     def close(self) -> None:
         """Ends the list, which stays."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        with self._turn:
+            self._ended = True
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
 
     def _append(self, line: str) -> None:
         text = f"{line}\n".encode()
