@@ -63,7 +63,7 @@ def match_items(leads: Sequence[Lead], items: Sequence[Item]) -> list[int | None
 
 def _match_verbatim(leads: Sequence[Lead], items: Sequence[Item]) -> list[int | None] | None:
     """The match where every echo is what was sent, to the letter, and nobody was sent or answered twice."""
-    sent = [tuple(map(lead.get, WIRE_NAMES)) for lead in leads]
+    sent = [tuple(lead.get(name) or None for name in WIRE_NAMES) for lead in leads]  # "" is not sent
     indexes = {values: index for index, values in enumerate(sent)}
     try:
         found = [indexes.get(tuple(map(item.input.get, _WIRE_NAMES))) for item in items]

@@ -65,6 +65,12 @@ def test_what_is_echoed_to_the_letter_is_matched_alike_without_normalising(data:
     assert match_items(leads, items) == expected
 
 
+def test_leads_that_differ_in_nothing_that_is_sent_are_told_apart_by_nobody() -> None:
+    """An empty text is no more than none."""
+    leads: list[Lead] = [{"email": "a@x.example", "company": None}, {"email": "a@x.example", "company": ""}]
+    assert match(leads, {"email": "a@x.example"}) == [None]
+
+
 @pytest.mark.parametrize(
     ("given", "index"),
     [
